@@ -21,7 +21,7 @@ REGISTRIES = [
     ".".join(parts) for parts in (("pypi", "org"), ("pythonhosted", "org"), ("registry", "npmjs", "org"), ("deb", "debian", "org"))
 ]
 COMMON_TOP_FOLDERS = {"bin", "etc", "home", "media", "mnt", "opt", "root", "srv", "tmp", "usr", "Users", "var"}
-HOME_PATH = re.compile(r"(?<![\w/.:])(?:/(?:home|Users)/[A-Za-z][\w.-]*/|/root/|[A-Z]:\\Users\\)")
+HOME_PATH = re.compile(r"(?<![\w/.:])(?:/(?:home|Users)/[A-Za-z][\w.-]*/|/roo[t]/|[A-Z]:\\Users\\)")
 
 
 def tracked_texts() -> dict[str, str]:
@@ -74,6 +74,7 @@ def test_no_tracked_file_holds_a_path_of_one_machine() -> None:
     ("text", "num_found"),
     [
         ("see " + "/ho" + "me/ann/project/x", 1),
+        ("as /ro" + "ot/x", 1),
         ("in /da" + "ta7/checkout/x", 1),
         ("C:" + "\\Users\\Ann", 1),
         ("https://example.org/home/page/x", 0),
