@@ -12,10 +12,11 @@ from interpreters import SetupError
 from virtual_environment import ROOT, Environment
 
 CLEANED = ("build", "dist", ".pytest_cache", ".ruff_cache", ".hypothesis", ".import_linter_cache", ".cache", "screenshots-out")
+# basedpyright is told its file: by itself it would prefer a pyrightconfig.json in any folder above the checkout
 CHECKS = {
     "ruff check": ("-m", "ruff", "check", "."),
     "ruff format": ("-m", "ruff", "format", "--check", "."),
-    "basedpyright": ("-m", "basedpyright"),
+    "basedpyright": ("-m", "basedpyright", "--project", str(ROOT / "pyproject.toml")),
     "import contracts": ("-c", "from importlinter.cli import lint_imports_command; lint_imports_command()"),
     "finer imports": (str(ROOT / "packaging" / "checks" / "fine_imports.py"),),
     "sizes": (str(ROOT / "packaging" / "checks" / "sizes.py"),),

@@ -26,5 +26,5 @@ def test_ruff_would_format_nothing() -> None:
 
 @pytest.mark.timeout(900)
 def test_basedpyright_finds_nothing() -> None:
-    result = run_tool("basedpyright", "--pythonpath", sys.executable)
+    result = run_tool("basedpyright", "--project", str(ROOT / "pyproject.toml"), "--pythonpath", sys.executable)
     assert result.returncode == 0, result.stdout + result.stderr
