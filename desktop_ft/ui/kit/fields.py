@@ -15,7 +15,7 @@ from desktop_ft.ui.kit.fonts import em
 from desktop_ft.ui.kit.icons import IconLabel
 from desktop_ft.ui.kit.layout import column, row
 from desktop_ft.ui.kit.style_sheet import set_property
-from desktop_ft.ui.kit.text import Label, format_learning_rate
+from desktop_ft.ui.kit.text import ElidedLabel, Label, format_learning_rate
 
 PathKind = Literal["file", "folder", "save"]
 
@@ -82,6 +82,7 @@ class TextControl(Control):
     def __init__(self, placeholder: str = "", check: Callable[[str], str] | None = None, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._check = check
+        self._unit: Label | None = None
         self._edit = QLineEdit()
         self._edit.setPlaceholderText(placeholder)
         self._edit.textEdited.connect(lambda: self.value_changed.emit(self.value()))
@@ -103,6 +104,27 @@ class TextControl(Control):
     def focus_target(self) -> QWidget:
         """The line."""
         return self._edit
+
+    def set_unit(self, unit: str) -> None:
+        """Grey words inside the field, at its right end."""
+        if self._unit is None:
+            self._unit = Label(unit, tone="2", parent=self._edit)
+            self._unit.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        self._unit.setText(unit)
+        self._place_unit()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """The unit stays at the right end."""
+        if watched is self._edit and event.type() in (QEvent.Type.Resize, QEvent.Type.FontChange):
+            self._place_unit()
+        return super().eventFilter(watched, event)
+
+    def _place_unit(self) -> None:
+        if self._unit is None:
+            return
+        self._unit.adjustSize()
+        self._unit.move(self._edit.width() - self._unit.width() - 8, (self._edit.height() - self._unit.height()) // 2)
+        self._edit.setTextMargins(0, 0, self._unit.width() + 4, 0)
 
     def line_edit(self) -> QLineEdit:
         """The line, for completers and actions."""
@@ -285,6 +307,8 @@ class ChoiceControl(Control):
         super().__init__(parent)
         self._values = [value for value, _ in options]
         self._combo = QComboBox()
+        self._combo.setMinimumWidth(em(9))
+        self.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
         self._combo.addItems([words for _, words in options])
         self._combo.activated.connect(lambda: self.value_changed.emit(self.value()))
         self._adopt(self._combo)
@@ -347,7 +371,7 @@ class FieldRow(QWidget):
         name: The words at the left; also the control's accessible name.
         control: What the value is changed with.
         help: What the value means; the tooltip, and read aloud.
-        unit: Grey words behind the control.
+        unit: Grey words inside a field, or behind another control.
         note: Grey words behind the name, such as "follows the rank".
     """
 
@@ -366,9 +390,11 @@ class FieldRow(QWidget):
         self._error = ""
         self._label = Label(name, tone="2")
         self._label.setBuddy(control.focus_target())
-        self._note = Label(note, "caption", "2")
-        self._unit = Label(unit, tone="2")
-        self._unit.setVisible(bool(unit))
+        self._note = ElidedLabel(note, "caption", "2")
+        behind = Label("" if isinstance(control, TextControl) else unit, tone="2")
+        behind.setVisible(bool(behind.text()))
+        if unit and isinstance(control, TextControl):
+            control.set_unit(unit)
         self._reset = button(kind="flat", icon_name="rotate-ccw", name=self.tr("Back to the default of {0}").format(name))
         self._reset.clicked.connect(self.reset)
         policy = self._reset.sizePolicy()
@@ -380,7 +406,7 @@ class FieldRow(QWidget):
         self._error_line.setLayout(row(column(IconLabel("octagon-x", "bad", 14), None), (self._error_label, 1), gap=6))
         self._error_line.hide()
         wide = control.sizePolicy().horizontalPolicy() != QSizePolicy.Policy.Maximum
-        line = row(self._label, self._note, None if not wide else 0, (control, 3 if wide else 0), self._unit, self._reset)
+        line = row((row(self._label, (self._note, 1)), 2 if wide else 1), (control, 3 if wide else 0), behind, self._reset)
         self.setLayout(column(line, self._error_line, gap=4))
         control.value_changed.connect(self._on_value_changed)
         control.left.connect(self._on_left)

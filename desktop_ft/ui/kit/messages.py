@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from types import TracebackType
 
 from PySide6.QtCore import Qt, Signal
@@ -244,6 +245,9 @@ class MessageStrip(QWidget):
         self._more.setVisible(hidden > 0)
         self._more.setText(self.tr("Show fewer") if self._show_all else self.tr("{0} more").format(hidden))
         self.setVisible(bool(self._messages))
+        stops = [stop for place in wanted for stop in self._rows[id(place)].findChildren(Button)] + [self._more]
+        for before, after in pairwise(stops):
+            QWidget.setTabOrder(before, after)
 
 
 class CrashDialog(QDialog):

@@ -151,6 +151,18 @@ def paint_band(painter: QPainter, place: PlotFrame, low: float, high: float, ser
         painter.drawLine(QPointF(place.area.left(), y), QPointF(place.area.right(), y))
 
 
+def paint_band_label(painter: QPainter, place: PlotFrame, low: float, text: str, series: int) -> None:
+    """The words of a predicted range, below it at the right, behind a patch of its colour."""
+    painter.setFont(font("caption", weight=600))
+    metrics = QFontMetricsF(painter.font())
+    left = place.area.right() - metrics.horizontalAdvance(text)
+    middle = place.y_pixel(low) + 3 + metrics.height() / 2
+    paint_mark(painter, QPointF(left - 10, middle), "band", series)
+    painter.setPen(QColor(theme().text))
+    spot = QRectF(left, middle - metrics.height() / 2, metrics.horizontalAdvance(text) + 1, metrics.height())
+    painter.drawText(spot, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, text)
+
+
 def paint_reference(painter: QPainter, place: PlotFrame, value: float, label: str, tone: str) -> None:
     """A limit: a thin line in the tone's colour with its words above, at the right."""
     y = place.y_pixel(value)

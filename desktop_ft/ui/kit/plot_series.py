@@ -74,7 +74,7 @@ class PlotSeries:
             case "points":
                 self.main.setPen(pen(1.2, Qt.PenStyle.DashLine))
                 self.main.setSymbolBrush(QColor(theme().surface))
-                self.main.setSymbolPen(QPen(series_colour(self.colour), 1.8))
+                self.main.setSymbolPen(pen(1.8))
                 self.main.setSymbolSize(8)
             case "future":
                 self.main.setPen(pen(1.2, Qt.PenStyle.DotLine))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -448,6 +449,9 @@ class CurvePlot(QWidget):
                 plot_paint.paint_gaps(painter, place, missing[:: max(1, len(missing) // 200)].tolist())
         if self._reference is not None:
             plot_paint.paint_reference(painter, place, *self._reference)
+        if self._band is not None and self._band[3]:
+            low, _, colour, words = self._band
+            plot_paint.paint_band_label(painter, place, low, words, colour)
         plot_paint.paint_end_labels(painter, place, self.end_labels())
         if self._drag is not None:
             self._paint_drag(painter, place)
@@ -465,7 +469,7 @@ class CurvePlot(QWidget):
         painter.fillRect(QRectF(left, place.area.top(), right - left, place.area.height()), shade)
 
     def end_labels(self) -> list[EndLabel]:
-        """The direct labels that are drawn: each line's last value, and the band's words."""
+        """The direct labels that are drawn: each line's last value, all behind the end of the longest."""
         if not self._with_labels:
             return []
         labels: list[EndLabel] = []
@@ -473,11 +477,11 @@ class CurvePlot(QWidget):
             last = series.last()
             if last is not None and series.style != "future":
                 labels.append(EndLabel(*last, f"{series.label} {value_text(last[1], self._decimals)}", series.mark(), series.colour))
-        labels = labels if len(labels) <= MAX_LABELS else []
-        if self._band is not None and self._band[3]:
-            low, _, colour, words = self._band
-            labels = [EndLabel(self.x_range()[1], low, words, "band", colour)]
-        return [label for label in labels if self.x_range()[0] <= label.x <= self.x_range()[1]]
+        if not 0 < len(labels) <= MAX_LABELS:
+            return []
+        end = max(label.x for label in labels)
+        low, high = self.x_range()
+        return [replace(label, x=end) for label in labels] if low <= end <= high else []
 
     def _on_theme_changed(self) -> None:
         for series in self._series.values():
@@ -511,9 +515,9 @@ class ChartBox(QFrame):
         self.plot = plot
         self._value = Label(weight=600)
         heading = Label(title, "section" if main else "body", "" if main else "2")
-        head = row(heading, Label(note, tone="2"), None, *tools, self._value, pad=(12, 0, 4, 0))
+        head = row(heading, Label(note, tone="2"), None, *tools, self._value)
         head.addStrut(28 if main else 0)
-        self.setLayout(column(head, (plot, 1), gap=4, pad=(0, 8, 8, 2)))
+        self.setLayout(column(head, (plot, 1), gap=4, pad=(12, 8, 12, 2)))
 
     def set_value(self, text: str) -> None:
         """The value now."""

@@ -257,6 +257,6 @@ def key_cap(text: str) -> Label:
     """A key as drawn on the labeling screen."""
     cap = Label(text, "caption", mono=True, align=Qt.AlignmentFlag.AlignHCenter)
     cap.setProperty("kind", "key")
-    cap.setMinimumWidth(em(1.4))
+    cap.setMinimumSize(em(1.4), em(1.4))
     cap.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
     return cap
