@@ -2,6 +2,7 @@
 
 from desktop_ft.core.memory.autos import Choices as Choices
 from desktop_ft.core.memory.autos import choose as choose
+from desktop_ft.core.memory.autos import make_plan as make_plan
 from desktop_ft.core.memory.estimate import Lever as Lever
 from desktop_ft.core.memory.estimate import MemoryEstimate as MemoryEstimate
 from desktop_ft.core.memory.estimate import Suggestion as Suggestion
