@@ -115,6 +115,7 @@ class RunModel(QObject):
         self.predicted_bytes: int | None = None
         self.pace = Pace()
         self._session_pid: int | None = None
+        self._is_expecting_engine = False
         self._changed: set[Part] = set()
 
     # --- what is asked often -----------------------------------------------------------------------------------------
@@ -167,7 +168,7 @@ class RunModel(QObject):
         self.error, self.error_details, self.end = None, "", None
         self._forget_after(event.start_step)
         self.pace.restart(event.start_step)
-        self._set_status("running")
+        self._set_status_of_session("running")
         self._changed |= {"progress", "curves", "samples", "messages", "checkpoints"}
 
     @_fold.register
@@ -230,7 +231,7 @@ class RunModel(QObject):
 
     @_fold.register
     def _(self, event: RunFinished) -> None:
-        self._set_status(event.status)
+        self._set_status_of_session(event.status)
         self._changed.add("progress")
 
     def _forget_after(self, step: int) -> None:
@@ -257,6 +258,7 @@ class RunModel(QObject):
         self.is_stopping = False
         self.phase, self.phase_detail = None, ""
         self._set_status("starting")
+        self._is_expecting_engine = True
         self._changed |= {"progress", "messages"}
         self._announce()
 
@@ -266,6 +268,7 @@ class RunModel(QObject):
         self.engine = mark
         if not (self.status == "running" and self._session_pid == mark.pid):
             self.expect_engine()
+        self._is_expecting_engine = False
         self._changed.add("status")
         self._announce()
 
@@ -278,6 +281,8 @@ class RunModel(QObject):
     @Slot(object)
     def on_engine_ended(self, end: EngineEnd) -> None:
         """The engine is gone; all its events have been folded."""
+        if self._is_expecting_engine:
+            return  # The end of an earlier one, told late.
         self.engine, self.end, self.is_stopping = None, end, False
         self.last_checkpoint_step = end.last_checkpoint_step
         if end.status in {"crashed", "failed"} and self.error is None:
@@ -293,6 +298,7 @@ class RunModel(QObject):
     def on_failed(self, error: DesktopFtError) -> None:
         """The run can't be followed (its engine, if any, goes on)."""
         self.error = error
+        self._is_expecting_engine = False
         self._changed.add("messages")
         if self.status == "starting":
             self._set_status("failed")
@@ -302,6 +308,11 @@ class RunModel(QObject):
         if status != self.status:
             self.status = status
             self._changed.add("status")
+
+    def _set_status_of_session(self, status: RunStatus) -> None:
+        """While an engine is being started, what earlier ones did is read again and is not the run's status."""
+        if not self._is_expecting_engine:
+            self._set_status(status)
 
     def _announce(self) -> None:
         changed, self._changed = self._changed, set()

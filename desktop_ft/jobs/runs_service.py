@@ -194,7 +194,7 @@ class RunsService(QObject):
         if earlier is not None:
             earlier.detach()
             earlier.wait()
-        worker = TrainingWorker(model.run, launch=launch, tail=None if earlier is None else earlier.tail)
+        worker = TrainingWorker(model.run, launch=launch, after=earlier)
         model.follow(worker)
         worker.failed.connect(self.failed)
         worker.request_failed.connect(self.failed)

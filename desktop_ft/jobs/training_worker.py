@@ -74,7 +74,8 @@ class TrainingWorker(KeptThread):
     Args:
         run: The folder.
         launch: Start the engine (where none works there yet); False: attach to a live one, or replay what is there.
-        tail: Where an earlier worker of this run stopped reading, so that a model is not told everything twice.
+        after: A worker of this run that has ended (or was detached); this one reads on where that one stopped, so that a model is not
+            told everything twice.
         parent: Qt's owner.
     """
 
@@ -89,10 +90,10 @@ class TrainingWorker(KeptThread):
     request_failed = Signal(object)
     """`DesktopFtError`: a request could not be written; the run is followed on."""
 
-    def __init__(self, run: RunDir, *, launch: bool, tail: EventTail | None = None, parent: QObject | None = None) -> None:
+    def __init__(self, run: RunDir, *, launch: bool, after: TrainingWorker | None = None, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.run_dir = run
-        self.tail = tail or EventTail(run.events_file)
+        self._tail = EventTail(run.events_file)
         self._launch = launch
         self._wake = threading.Event()
         self._detached = threading.Event()
@@ -105,7 +106,15 @@ class TrainingWorker(KeptThread):
         self._was_killed = False
         self._last_step = 0
         self._last_batch = 0.0
+        self._unsent: list[Event] = []
+        if after is not None:
+            self._take_over(after)
         self.events_received.connect(self._on_batch_delivered)
+
+    def _take_over(self, earlier: TrainingWorker) -> None:
+        assert not earlier.isRunning(), "two workers would read one log"
+        self._tail, self._unsent = earlier._tail, earlier._unsent  # noqa: SLF001 # its own class
+        self._started, self._finished, self._last_step = earlier._started, earlier._finished, earlier._last_step  # noqa: SLF001
 
     # --- for other threads -------------------------------------------------------------------------------------------
 
@@ -158,10 +167,10 @@ class TrainingWorker(KeptThread):
             self.engine_started.emit(self._engine.mark)
 
     def _replay(self, size: int) -> None:
-        while not self._detached.is_set() and self.tail.position < size:
-            before = self.tail.position
+        while not self._detached.is_set() and self._tail.position < size:
+            before = self._tail.position
             self._pass_on(self._read_batch(size))
-            if self.tail.position == before:
+            if self._tail.position == before:
                 return
 
     def _forget_earlier_end(self, mark: ProcessMark, *, is_new: bool) -> None:
@@ -199,7 +208,7 @@ class TrainingWorker(KeptThread):
         if not self.run_dir.path.is_dir():
             raise _folder_gone(self.run_dir.path)
         batch = self._read_batch()
-        is_drained = self.tail.position >= _size_of(self.run_dir.events_file)
+        is_drained = self._tail.position >= _size_of(self.run_dir.events_file)
         self._pass_on(batch)
         return is_drained
 
@@ -208,9 +217,9 @@ class TrainingWorker(KeptThread):
         batch: list[Event] = []
         deadline = time.monotonic() + BATCH_SECONDS
         while not self._detached.is_set():
-            before = self.tail.position
-            batch += self._note(self.tail.read(end))
-            if self.tail.position == before or time.monotonic() > deadline:
+            before = self._tail.position
+            batch += self._note(self._tail.read(end))
+            if self._tail.position == before or time.monotonic() > deadline:
                 break
         return batch
 
@@ -226,20 +235,21 @@ class TrainingWorker(KeptThread):
 
     def _pass_on(self, events: list[Event]) -> None:
         """Emit one batch once its time has come and the owner has read the earlier ones."""
-        if not events:
-            return
-        while not self._detached.is_set():
+        self._unsent += events
+        while self._unsent and not self._detached.is_set():
             due = self._last_batch + BATCH_SECONDS - time.monotonic()
             if due <= 0 and self._has_room():
-                break
+                self._emit_unsent()
+                return
             self._wake.wait(max(due, 0.02))
             self._wake.clear()
             self._serve_requests(has_ended=self._engine is None)
-        if self._detached.is_set():
-            return
+
+    def _emit_unsent(self) -> None:
+        batch, self._unsent = tuple(self._unsent), []
         self._num_unread += 1
         self._last_batch = time.monotonic()
-        self.events_received.emit(tuple(events))
+        self.events_received.emit(batch)
 
     def _has_room(self) -> bool:
         return self._num_unread < _MAX_UNREAD_BATCHES
