@@ -86,13 +86,21 @@ class EventTail:
         """Whether the log ends in the middle of a line."""
         return bool(self._rest)
 
-    def read(self) -> list[Event]:
+    @property
+    def position(self) -> int:
+        """Bytes read so far, the unfinished line with them."""
+        return self._offset
+
+    def read(self, end: int | None = None) -> list[Event]:
         """The events of at most 1 MiB of new text; an empty list when there is nothing new.
 
+        Args:
+            end: Read no further than this byte of the file; None: as far as it goes.
+
         Raises:
-            DesktopFtError: ``events_too_new``.
+            DesktopFtError: ``events_too_new`` or ``events_unreadable``.
         """
-        chunk = self._read_chunk()
+        chunk = self._read_chunk(_CHUNK_BYTES if end is None else min(_CHUNK_BYTES, max(0, end - self._offset)))
         lines = (self._rest + chunk).split(b"\n")
         self._rest = lines.pop()
         if len(self._rest) > _MAX_LINE_BYTES:
@@ -105,15 +113,15 @@ class EventTail:
         end = self._path.stat().st_size if self._path.exists() else 0
         while self._offset < end:
             before = self._offset
-            yield from self.read()
+            yield from self.read(end)
             if self._offset == before:
                 return
 
-    def _read_chunk(self) -> bytes:
+    def _read_chunk(self, num_bytes: int) -> bytes:
         try:
             with self._path.open("rb") as file:
                 file.seek(self._offset)
-                chunk = file.read(_CHUNK_BYTES)
+                chunk = file.read(num_bytes)
         except FileNotFoundError:
             return b""
         except OSError as error:

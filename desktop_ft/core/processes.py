@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
 import psutil
@@ -46,7 +47,9 @@ def kill_tree(mark: ProcessMark) -> None:
         return
     try:
         process = psutil.Process(mark.pid)
-        for child in [*process.children(recursive=True), process]:
-            child.kill()
+        family = [*process.children(recursive=True), process]
     except psutil.Error:
         return
+    for member in family:
+        with contextlib.suppress(psutil.Error):
+            member.kill()
