@@ -21,8 +21,10 @@ SLEEPER = [sys.executable, "-c", "import sys; print('up', flush=True); sys.stdin
 ORPHAN_MAKER = [
     sys.executable,
     "-c",
-    "import subprocess, sys; "
-    "print(subprocess.Popen([sys.executable, '-c', 'import sys; sys.stdin.read()'], start_new_session=True).pid, flush=True)",
+    (
+        "import subprocess, sys; "
+        "print(subprocess.Popen([sys.executable, '-c', 'import sys; sys.stdin.read()'], start_new_session=True).pid, flush=True)"
+    ),
 ]
 
 
