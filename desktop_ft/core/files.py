@@ -28,7 +28,7 @@ def write_atomic(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        Path(temporary).replace(path)
         sync_folder(path.parent)
     except OSError as error:
         if temporary:
@@ -37,7 +37,7 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """As `write_atomic`, UTF-8 with ``\\n`` line ends."""
+    """As `write_atomic`, UTF-8 with line feeds as line ends."""
     write_atomic(path, text.encode("utf-8"))
 
 

@@ -68,6 +68,10 @@ class DataFacts:
         """Worst first."""
         return cast("list[Mapping[str, object]]", self.report["findings"])
 
+    def num_rows_of(self, code: str) -> int:
+        """Rows that one finding names; 0 where it was not found."""
+        return next((cast("int", finding["num_rows"]) for finding in self.findings if finding["code"] == code), 0)
+
     @property
     def longest(self) -> int | None:
         """Tokens of the longest row; None without a tokenizer."""
@@ -287,7 +291,9 @@ class NewRunModel(QObject):
                 self.resolved = resolve(config, self.model, self.device, max(num_train, 1), num_eval)
             except DesktopFtError as error:
                 self.model_error = error
-            self.advice = advise(config, self.model, num_train or None)
+            over_length = self.data.num_rows_of("over_length") if self.data else 0
+            dtype = self.resolved.config.model.dtype if self.resolved else None
+            self.advice = advise(config, num_train or None, num_over_length=over_length, dtype=dtype)
         self.memory_changed.emit()
 
     def problems(self, page: PageName) -> tuple[Problem, ...]:
