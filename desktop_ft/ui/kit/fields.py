@@ -273,7 +273,9 @@ class BoolControl(Control):
     def __init__(self, text: str = "", parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._box = QCheckBox(text)
+        self._box.setMinimumWidth(em(9))
         self._box.toggled.connect(self._on_toggled)
+        self.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
         self._quiet = False
         self._adopt(self._box)
 
@@ -344,6 +346,7 @@ class PathControl(TextControl):
         self._kind: PathKind = kind
         self._caption, self._filter = caption, name_filter
         browse = button(self.tr("Browse…"), "", "folder-open", on_click=self._on_browse_clicked)
+        self._edit.setMinimumWidth(em(9))
         layout = self.layout()
         assert layout is not None
         layout.addWidget(browse)

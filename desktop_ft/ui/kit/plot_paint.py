@@ -55,7 +55,7 @@ class PlotFrame:
 
     def y_ticks(self) -> list[tuple[float, str]]:
         """Values and words of the left axis, with equal decimals."""
-        count = max(2, int(self.area.height() / em(3.4)))
+        count = max(3, int(self.area.height() / em(3)))
         if self.log:
             return [(v, f"{v:.3g}") for v in log_ticks(*self.y_range, count)]
         values, decimals = linear_ticks(*self.y_range, count)
@@ -63,7 +63,7 @@ class PlotFrame:
 
     def x_ticks(self) -> list[tuple[float, str]]:
         """Values and words of the bottom axis."""
-        values, decimals = linear_ticks(*self.x_range, max(2, int(self.area.width() / em(6))))
+        values, decimals = linear_ticks(*self.x_range, max(2, int(self.area.width() / em(7))))
         return [(v, format_number(v, decimals)) for v in values]
 
 

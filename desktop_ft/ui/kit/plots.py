@@ -514,6 +514,7 @@ class ChartBox(QFrame):
         self.setProperty("frame", "box")
         self.plot = plot
         self._value = Label(weight=600)
+        self._value.hide()
         heading = Label(title, "section" if main else "body", "" if main else "2")
         head = row(heading, Label(note, tone="2"), None, *tools, self._value)
         head.addStrut(28 if main else 0)
@@ -522,6 +523,7 @@ class ChartBox(QFrame):
     def set_value(self, text: str) -> None:
         """The value now."""
         self._value.setText(text)
+        self._value.setVisible(bool(text))
 
 
 def link_crosshairs(plots: Sequence[CurvePlot]) -> None:

@@ -1,6 +1,7 @@
 """The one style sheet, made from the theme. It touches only what Fusion dates; states are properties, never colours in code.
 
-Menus, tooltips, spin boxes, sliders, radio buttons, splitters, trees and message boxes are left to Fusion and the palette.
+Menus, tooltips, spin boxes, sliders, splitters, trees and message boxes are left to Fusion and the palette. Radio buttons are not: Fusion
+draws their ring darker than the window, which on a dark window cannot be seen.
 """
 
 from __future__ import annotations
@@ -130,6 +131,12 @@ def _fields(t: Theme, scratch: str) -> str:
     QCheckBox::indicator:hover {{ background: {t.hover}; }}
     QCheckBox::indicator:checked, QTableView::indicator:checked {{
         background: {t.accent_fill}; border-color: {t.accent_fill}; image: url({_picture("check", t.on_accent, scratch)}); }}
+    QRadioButton {{ spacing: 8px; border: 2px solid transparent; border-radius: 4px; }}
+    QRadioButton:focus {{ border-color: {t.accent}; }}
+    QRadioButton:disabled {{ color: {t.disabled}; }}
+    QRadioButton::indicator {{ width: 14px; height: 14px; border: 1px solid {t.line_strong}; border-radius: 8px; background: {t.surface}; }}
+    QRadioButton::indicator:checked {{ width: 6px; height: 6px; border: 5px solid {t.accent_fill}; background: {t.on_accent}; }}
+    QRadioButton::indicator:disabled {{ background: {t.window}; border-color: {t.line}; }}
     QCheckBox::indicator:disabled {{ background: {t.window}; border-color: {t.line}; }}
     QCheckBox::indicator:checked:disabled {{ background: {t.disabled}; border-color: {t.disabled}; }}
     """

@@ -214,10 +214,7 @@ def theme_palette(colours: Theme) -> QPalette:
         roles.ToolTipText: colours.text,
         roles.Link: colours.accent,
         roles.LinkVisited: colours.accent,
-        roles.Light: colours.hover,
-        roles.Midlight: colours.hover,
         roles.Mid: colours.line,
-        roles.Dark: colours.line_strong,
         roles.Accent: colours.accent_fill,
     }.items():
         palette.setColor(role, QColor(colour))

@@ -70,7 +70,9 @@ def memory_panel(activations: float, verdict: str) -> QWidget:
     bar, table = MemoryBar(), MemoryList()
     bar.set_bill(parts, 24 * GIB, int(0.4 * GIB))
     table.set_parts(parts)
-    head = lay.row(Label(format_gib(total, unit=False), "figure"), Label("± 0.4 GiB", tone="2"), None, number_label("22.7 GiB free", "2"), gap=6)
+    head = lay.row(
+        Label(format_gib(total, unit=False), "figure"), Label("± 0.4 GiB", tone="2"), None, number_label("22.7 GiB free", "2"), gap=6
+    )
     items = (lay.row(Label("Memory", "section"), None, chip), head, bar, 4, table, lay.rule())
     note = Label("“Measure one step” runs the longest batch once, in about 20 s, and puts the real number here.", "caption", "2", wrap=True)
     panel = lay.frame(lay.column(*items, note, None, pad=(16, 16, 16, 16)), "panel")
@@ -85,7 +87,14 @@ def buttons() -> QWidget:
         Label("Buttons", "section"),
         lay.row(button("&Start", "primary", "play"), disabled, button("&Pause", "", "pause"), flat, button("Details", "link"), None),
         lay.row(SegmentedControl(["On this computer", "Hugging Face Hub", "Folder"], name="Source"), None),
-        lay.row(Chip("Training", "busy", "activity"), Chip("Finished", "good"), Chip("Tight", "warn"), Chip("Failed", "bad"), Chip("Stopped", "2"), None),
+        lay.row(
+            Chip("Training", "busy", "activity"),
+            Chip("Finished", "good"),
+            Chip("Tight", "warn"),
+            Chip("Failed", "bad"),
+            Chip("Stopped", "2"),
+            None,
+        ),
         lay.row(key_cap("U"), key_cap("1"), QCheckBox("Log scale"), QSlider(Qt.Orientation.Horizontal), None),
     )
     checked = QCheckBox("Only what fits")
@@ -119,7 +128,16 @@ def fields() -> QWidget:
     dora.set_value(True)
     steps = FieldRow("Warmup", IntControl(0), unit="steps")
     steps.set_value(100)
-    rows = (rank, off, rate, precision, dora, steps, FieldRow("Name", TextControl("support-tone")), FieldRow("Folder", PathControl("folder")))
+    rows = (
+        rank,
+        off,
+        rate,
+        precision,
+        dora,
+        steps,
+        FieldRow("Name", TextControl("support-tone")),
+        FieldRow("Folder", PathControl("folder")),
+    )
     return lay_widget(lay.column(Label("Fields", "section"), *rows, None))
 
 
@@ -131,9 +149,16 @@ def lay_widget(layout: object) -> QWidget:
 
 def messages() -> MessageStrip:
     strip = MessageStrip()
-    strip.show_message("support-tone-r32 is finished.", "Best eval loss 1.142 at step 1,050.", "good", action=MessageAction("Export…", print))
+    strip.show_message(
+        "support-tone-r32 is finished.", "Best eval loss 1.142 at step 1,050.", "good", action=MessageAction("Export…", print)
+    )
     strip.show_message("The disk has 3.1 GiB left.", "The next checkpoint needs 0.6 GiB.", "warn")
-    error = DesktopFtError("hub_gated", "The Hub refused the download.", "This model asks you to accept its licence first.", "Open the model's page and accept.")
+    error = DesktopFtError(
+        "hub_gated",
+        "The Hub refused the download.",
+        "This model asks you to accept its licence first.",
+        "Open the model's page and accept.",
+    )
     strip.show_error(error, MessageAction("Open licence", print))
     return strip
 
@@ -166,13 +191,17 @@ def small_plots() -> list[ChartBox]:
     speed.add_series("speed", "tokens/s", colour=2, style="smoothed")
     speed.set_data("speed", x[:642], 3040 + rng.normal(0, 60, 642) - 700 * (x[:642] % 50 == 0))
     speed.set_y_floor(0)
-    memory = CurvePlot("GPU memory, GiB", decimals=1, labels=True)
+    memory = CurvePlot("GPU memory, GiB", decimals=1, labels=False)
     memory.add_series("measured", "measured", colour=3)
     memory.set_data("measured", x[:642], 16.2 + np.minimum(x[:642] / 60, 1) * 4.7 + np.where(x[:642] > 210, 0.7, 0))
     memory.set_band(21.5, 22.1, label="predicted 21.8 ± 0.3")
     memory.set_reference(22.7, "free for this run 22.7")
     boxes = []
-    for title, value, plot in (("Learning rate, × 1e-4", "0.71", schedule), ("Tokens per second", "3,040", speed), ("GPU memory, GiB", "21.6", memory)):
+    for title, value, plot in (
+        ("Learning rate, × 1e-4", "0.71", schedule),
+        ("Tokens per second", "3,040", speed),
+        ("GPU memory, GiB", "21.6", memory),
+    ):
         plot.set_x_range(0, 1062)
         box = ChartBox(title, plot)
         box.set_value(value)
@@ -213,11 +242,18 @@ def page() -> QWidget:
         Label("The kit", "title"),
         lay.row((left, 1), (fields(), 1), memory_panel(3.79, "tight"), memory_panel(7.36, "does_not_fit"), gap=24),
         runs_table(),
-        (lay.row((ChartBox("Loss", loss_plot(), note="nats per trained token", main=True, tools=[button("Export", "flat", "download")]), 1)), 3),
+        (
+            lay.row(
+                (ChartBox("Loss", loss_plot(), note="nats per trained token", main=True, tools=[button("Export", "flat", "download")]), 1)
+            ),
+            3,
+        ),
         (lay.row(*((box, 1) for box in small_plots()), gap=12), 2),
         ReadingLabel("Oh no, that is our mistake, and there is still time.\n\nI hope she has a <lovely> birthday!"),
         ElidedLabel("A long sentence that is cut when there is no room for it. " * 8, tone="2"),
-        lay.facts_grid([("Parameters", "8.19 billion"), ("Licence", "Apache-2.0, not gated"), ("Context", "40,960 tokens"), ("Remote code", "off")]),
+        lay.facts_grid(
+            [("Parameters", "8.19 billion"), ("Licence", "Apache-2.0, not gated"), ("Context", "40,960 tokens"), ("Remote code", "off")]
+        ),
         gap=12,
         pad=(24, 16, 24, 16),
     )
@@ -238,7 +274,7 @@ def main() -> None:
     manager = theme_manager()
     manager.set_mode("light")
     window = page()
-    window.resize(1280, 1560)
+    window.resize(round(1280 * chosen.font_size / 13), round(1560 * chosen.font_size / 13))
     window.show()
     for mode in ("light", "dark"):
         manager.set_mode(mode)  # the same widgets: a live switch
