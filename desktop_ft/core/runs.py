@@ -191,8 +191,10 @@ class Checkpoint:
 
 def write_manifest(folder: Path, step: int) -> int:
     """Seal a checkpoint folder: sizes and SHA-256 of all its files. Returns its bytes."""
-    files = {path.relative_to(folder).as_posix(): _file_entry(path) for path in sorted(folder.rglob("*")) if path.is_file()}
-    write_json(folder / "manifest.json", {"v": MANIFEST_VERSION, "step": step, "files": files})
+    manifest = folder / "manifest.json"
+    content = [path for path in sorted(folder.rglob("*")) if path.is_file() and path != manifest]
+    files = {path.relative_to(folder).as_posix(): _file_entry(path) for path in content}
+    write_json(manifest, {"v": MANIFEST_VERSION, "step": step, "files": files})
     return sum(cast("int", entry["bytes"]) for entry in files.values())
 
 

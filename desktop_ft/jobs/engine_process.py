@@ -6,6 +6,7 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Mapping
 from typing import Final
 
 from desktop_ft.core.launcher import start_engine
@@ -61,13 +62,13 @@ class EngineProcess:
             time.sleep(0.01)
 
 
-def launch_engine(run: RunDir) -> EngineProcess:
-    """Start the engine in a folder.
+def launch_engine(run: RunDir, environment: Mapping[str, str] | None = None) -> EngineProcess:
+    """Start the engine in a folder, with further variables in its environment.
 
     Raises:
         DesktopFtError: As `start_engine`.
     """
-    child = start_engine(run)
+    child = start_engine(run, extra_environment=environment)
     with _children_lock:
         _children[child.pid] = child
     # A child that ended already has no mark; its time does not matter then.

@@ -18,6 +18,10 @@ class GpuSource(Protocol):
         """One reading."""
         ...
 
+    def close(self) -> None:
+        """Let go of the driver."""
+        ...
+
 
 class GpuMonitor(KeptThread):
     """Emits a reading at once and then at every interval.
@@ -44,6 +48,9 @@ class GpuMonitor(KeptThread):
     def run(self) -> None:
         """Qt's entry point."""
         source = self._make_source()
-        while not self._ending.is_set():
-            self.reading_changed.emit(source.read())
-            self._ending.wait(self._interval_seconds)
+        try:
+            while not self._ending.is_set():
+                self.reading_changed.emit(source.read())
+                self._ending.wait(self._interval_seconds)
+        finally:
+            source.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final, Literal, cast, get_args
 
@@ -74,10 +74,10 @@ class JobModel(QObject):
 
     # --- the worker --------------------------------------------------------------------------------------------------
 
-    def start(self) -> None:
-        """Start the engine on the folder."""
+    def start(self, environment: Mapping[str, str] | None = None) -> None:
+        """Start the engine on the folder, with further variables in its environment."""
         self._set_status("starting")
-        self._follow(launch=True)
+        self._follow(launch=True, environment=environment)
         self._announce()
 
     def open(self) -> None:
@@ -94,9 +94,9 @@ class JobModel(QObject):
         if self._worker is not None:
             self._worker.detach()
 
-    def _follow(self, *, launch: bool) -> None:
+    def _follow(self, *, launch: bool, environment: Mapping[str, str] | None = None) -> None:
         assert self._worker is None, "a job is followed once"
-        worker = TrainingWorker(RunDir(self.folder), launch=launch)
+        worker = TrainingWorker(RunDir(self.folder), launch=launch, environment=environment)
         worker.events_received.connect(self.fold)
         worker.engine_started.connect(self._on_engine_started)
         worker.engine_ended.connect(self._on_engine_ended)

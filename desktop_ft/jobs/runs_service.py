@@ -39,6 +39,9 @@ class RunsService(QObject):
     Args:
         workspace: Where the runs are.
         parent: Qt's owner.
+
+    Attributes:
+        environment: Further variables for every engine that is started, such as which GPU it sees.
     """
 
     runs_changed = Signal()
@@ -55,6 +58,7 @@ class RunsService(QObject):
     def __init__(self, workspace: Workspace, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.workspace = workspace
+        self.environment: dict[str, str] = {}
         self._trash = RunTrash(workspace)
         self._summaries: tuple[RunSummary, ...] = ()
         self._cache: dict[Path, tuple[_Stamp, RunSummary]] = {}
@@ -194,7 +198,7 @@ class RunsService(QObject):
         if earlier is not None:
             earlier.detach()
             earlier.wait()
-        worker = TrainingWorker(model.run, launch=launch, after=earlier)
+        worker = TrainingWorker(model.run, launch=launch, after=earlier, environment=self.environment)
         model.follow(worker)
         worker.failed.connect(self.failed)
         worker.request_failed.connect(self.failed)

@@ -76,6 +76,7 @@ class TrainingWorker(KeptThread):
         launch: Start the engine (where none works there yet); False: attach to a live one, or replay what is there.
         after: A worker of this run that has ended (or was detached); this one reads on where that one stopped, so that a model is not
             told everything twice.
+        environment: Further variables for an engine that is started, such as which GPU it sees.
         parent: Qt's owner.
     """
 
@@ -90,11 +91,20 @@ class TrainingWorker(KeptThread):
     request_failed = Signal(object)
     """`DesktopFtError`: a request could not be written; the run is followed on."""
 
-    def __init__(self, run: RunDir, *, launch: bool, after: TrainingWorker | None = None, parent: QObject | None = None) -> None:
+    def __init__(
+        self,
+        run: RunDir,
+        *,
+        launch: bool,
+        after: TrainingWorker | None = None,
+        environment: Mapping[str, str] | None = None,
+        parent: QObject | None = None,
+    ) -> None:
         super().__init__(parent)
         self.run_dir = run
         self._tail = EventTail(run.events_file)
         self._launch = launch
+        self._environment = dict(environment or {})
         self._wake = threading.Event()
         self._detached = threading.Event()
         self._requests: queue.SimpleQueue[_Request] = queue.SimpleQueue()
@@ -160,7 +170,7 @@ class TrainingWorker(KeptThread):
         self._engine = find_engine(self.run_dir)
         is_new = self._engine is None and self._launch
         if is_new:
-            self._engine = launch_engine(self.run_dir)
+            self._engine = launch_engine(self.run_dir, self._environment)
         self._replay(size)
         if self._engine is not None and not self._detached.is_set():
             self._forget_earlier_end(self._engine.mark, is_new=is_new)
