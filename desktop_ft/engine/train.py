@@ -215,7 +215,6 @@ class TrainingRun:
 
     def _tell_start(self, prepared: _Prepared, trainer: RunTrainer, num_steps: int) -> None:
         training, data, device = prepared.config.training, prepared.data, prepared.device
-        num_rows = len(trainer.train_dataset)
         self._events.write(
             RunStarted(
                 pid=self._mark.pid,
@@ -229,7 +228,7 @@ class TrainingRun:
                 device_bytes=device.total_bytes,
             )
         )
-        for warning in Batches(num_rows, training.global_batch_size).warnings():
+        for warning in Batches(trainer.num_rows(), training.global_batch_size).warnings():
             self._events.write(warning)
         for note in data.notes:
             self._events.write(WarningRaised(code="data_note", title="About the data", message=note))
