@@ -8,8 +8,15 @@ from dataclasses import dataclass
 from typing import cast
 
 import torch
-from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback, TrainerControl, TrainerState
-from transformers import TrainingArguments
+from transformers import (
+    GenerationConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
 
 from desktop_ft.core.eventlog import EventWriter
 from desktop_ft.core.events import PhaseChanged, SampleDone

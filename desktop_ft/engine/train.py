@@ -157,9 +157,7 @@ class TrainingRun:
         self._leave_if_stopped()
         return load_adapter(model, Path(config.model.adapter)) if config.model.adapter else model
 
-    def _trainer(
-        self, prepared: _Prepared, model: PreTrainedModel | PeftModel, store: CheckpointStore, sampling: Sampling
-    ) -> RunTrainer:
+    def _trainer(self, prepared: _Prepared, model: PreTrainedModel | PeftModel, store: CheckpointStore, sampling: Sampling) -> RunTrainer:
         config, data, device = prepared.config, prepared.data, prepared.device
         precision = precision_of(config.model.dtype, device, trains_weights=config.method.kind == "full")
         has_new_adapter = config.method.kind == "lora" and config.model.adapter is None

@@ -24,7 +24,30 @@ MARKED = (
     "{% generation %}{{ message['content'] + '<|im_end|>' }}{% endgeneration %}{{ '\n' }}"
     "{% else %}{{ message['content'] + '<|im_end|>\n' }}{% endif %}{% endfor %}" + PROMPT
 )
-WORDS = "the quick brown fox jumps over a lazy dog while seven small boats sail to the sea and the sky turns blue".split()
+WORDS = [
+    "the",
+    "quick",
+    "brown",
+    "fox",
+    "jumps",
+    "over",
+    "a",
+    "lazy",
+    "dog",
+    "while",
+    "seven",
+    "small",
+    "boats",
+    "sail",
+    "to",
+    "the",
+    "sea",
+    "and",
+    "the",
+    "sky",
+    "turns",
+    "blue",
+]
 
 
 def sentence(number: int, length: int) -> str:
@@ -94,7 +117,8 @@ def chat_rows(count: int) -> list[dict[str, object]]:
         return {"role": role, "content": sentence(number, length)}
 
     return [
-        {"messages": [turn("user", number, 3 + number % 7), turn("assistant", number + 1, 4 + number % 9), *_more(number)]} for number in range(count)
+        {"messages": [turn("user", number, 3 + number % 7), turn("assistant", number + 1, 4 + number % 9), *_more(number)]}
+        for number in range(count)
     ]
 
 
@@ -105,7 +129,9 @@ def _more(number: int) -> list[dict[str, str]]:
 
 
 def pair_rows(count: int) -> list[dict[str, object]]:
-    return [{"prompt": sentence(number, 3 + number % 7), "completion": " " + sentence(number + 1, 4 + number % 9)} for number in range(count)]
+    return [
+        {"prompt": sentence(number, 3 + number % 7), "completion": " " + sentence(number + 1, 4 + number % 9)} for number in range(count)
+    ]
 
 
 @pytest.fixture(scope="session")

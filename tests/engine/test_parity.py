@@ -76,7 +76,12 @@ def plain_trl(case: Case, model: Path, data: Path, out: Path) -> list[dict[str, 
         peft_config=None
         if case.method == "full"
         else LoraConfig(
-            r=4, lora_alpha=32, lora_dropout=case.dropout, use_dora=case.method == "dora", target_modules="all-linear", task_type="CAUSAL_LM"
+            r=4,
+            lora_alpha=32,
+            lora_dropout=case.dropout,
+            use_dora=case.method == "dora",
+            target_modules="all-linear",
+            task_type="CAUSAL_LM",
         ),
         callbacks=[Keep()],
     )
