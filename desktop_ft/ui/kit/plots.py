@@ -131,9 +131,7 @@ class CurvePlot(QWidget):
             y: [N]; values that are not finite are gaps, marked on the axis.
         """
         series = self._series[key]
-        series.x, series.y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
-        assert series.x.shape == series.y.shape, f"{key}: x {series.x.shape}, y {series.y.shape}"
-        series.draw(log=self._log)
+        series.set_values(np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64))
         self._refit()
 
     def set_band(self, low: float, high: float, *, colour: int = 3, label: str = "") -> None:
@@ -155,8 +153,7 @@ class CurvePlot(QWidget):
         """Weight of the past in the exponential mean, 0 to below 1."""
         self._keep = min(max(keep, 0.0), 0.9995)
         for series in self._series.values():
-            series.smoother = Smoother(self._keep)
-            series.draw(log=self._log)
+            series.set_smoother(Smoother(self._keep))
         self._refit()
 
     def smoothed_values(self, key: str) -> Array:
@@ -180,8 +177,6 @@ class CurvePlot(QWidget):
         if log == self._log:
             return
         self._log = log
-        for series in self._series.values():
-            series.draw(log=self._log)
         self._refit()
         self.log_scale_changed.emit(log)
 
@@ -285,7 +280,7 @@ class CurvePlot(QWidget):
 
     def _render(self, painter: QPainter) -> None:
         crosshair, self._crosshair = self._crosshair, None
-        cast(QWidget, self._canvas).render(painter, QPoint(0, 0))
+        QWidget.render(cast(QWidget, self._canvas), painter, QPoint(0, 0))
         self._crosshair = crosshair
 
     # -- events ------------------------------------------------------------------------------------------------------------
@@ -412,6 +407,8 @@ class CurvePlot(QWidget):
         self._canvas.plot_item.layout.activate()
         y_range = tuple(plot_paint.view_value(v, log=self._log) for v in place.y_range)
         self._canvas.view_box.setRange(xRange=place.x_range, yRange=y_range, padding=0, disableAutoRange=True)
+        for series in self._series.values():
+            series.draw(place.x_range, max(16, round(place.area.width())), log=self._log)
         spoken = [series.spoken(self._x_name, self._decimals) for series in self._series.values()]
         self.setAccessibleDescription("; ".join(part for part in spoken if part) or self.tr("No values yet"))
         self._canvas.viewport().update()
@@ -444,9 +441,7 @@ class CurvePlot(QWidget):
         place = self.frame_now()
         plot_paint.paint_axes(painter, place)
         for series in self._series.values():
-            missing = series.x[~np.isfinite(series.y)]
-            if len(missing):
-                plot_paint.paint_gaps(painter, place, missing[:: max(1, len(missing) // 200)].tolist())
+            plot_paint.paint_gaps(painter, place, series.gaps)
         if self._reference is not None:
             plot_paint.paint_reference(painter, place, *self._reference)
         if self._band is not None and self._band[3]:
@@ -474,7 +469,7 @@ class CurvePlot(QWidget):
             return []
         labels: list[EndLabel] = []
         for series in self._series.values():
-            last = series.last()
+            last = series.last
             if last is not None and series.style != "future":
                 labels.append(EndLabel(*last, f"{series.label} {value_text(last[1], self._decimals)}", series.mark(), series.colour))
         if not 0 < len(labels) <= MAX_LABELS:
