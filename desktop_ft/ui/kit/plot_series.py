@@ -72,7 +72,12 @@ class PlotSeries:
         if self.raw is not None:
             x, y = thin(self.x, self.y, seen, buckets)
             self.raw.setData(x, view_values(y, log=log))
-        x, y = (self.x, self.y) if self.style == "points" else thin(self.x, self.drawn(), seen, buckets)
+        smoothed = self.style == "smoothed"
+        x, y = (
+            (self.x, self.y)
+            if self.style == "points"
+            else thin(self.x, self.drawn(), seen, buckets // 2 if smoothed else buckets, mean=smoothed)
+        )
         self.main.setData(x, view_values(y, log=log))
 
     def apply_pens(self, ratio: float) -> None:

@@ -18,7 +18,6 @@ from PySide6.QtGui import (
     QMouseEvent,
     QPainter,
     QPen,
-    QResizeEvent,
     QWheelEvent,
 )
 from PySide6.QtWidgets import QFrame, QSizePolicy, QVBoxLayout, QWidget
@@ -310,6 +309,8 @@ class CurvePlot(QWidget):
         match event.type():
             case QEvent.Type.Leave:
                 self._move_crosshair(None)
+            case QEvent.Type.Resize:
+                self._refit()
             case QEvent.Type.MouseMove | QEvent.Type.MouseButtonPress | QEvent.Type.MouseButtonRelease:
                 self._on_mouse(cast(QMouseEvent, event))
                 return True
@@ -321,11 +322,6 @@ class CurvePlot(QWidget):
             case _:
                 pass
         return super().eventFilter(watched, event)
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        """Keep the inner rectangle in step with the size."""
-        super().resizeEvent(event)
-        self._refit()
 
     def focusInEvent(self, event: QFocusEvent) -> None:
         """The ring shows who has the keys."""

@@ -275,6 +275,7 @@ def main() -> None:
     manager.set_mode("light")
     window = page()
     window.resize(round(1280 * chosen.font_size / 13), round(1560 * chosen.font_size / 13))
+    window.setMinimumWidth(window.minimumSizeHint().width())
     window.show()
     for mode in ("light", "dark"):
         manager.set_mode(mode)  # the same widgets: a live switch

@@ -9,6 +9,7 @@ import time
 import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, Qt
+from PySide6.QtWidgets import QApplication
 
 from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.ui.kit.plot_math import Smoother, linear_ticks, log_ticks, nearest_index, robust_range, spread, thin, trend
@@ -89,7 +90,10 @@ def test_the_axis_is_as_long_as_the_run(plot) -> None:
     assert place.x_value(place.x_pixel(77)) == pytest.approx(77)
 
 
-def test_pyqtgraph_draws_where_we_paint(plot) -> None:
+@pytest.mark.parametrize("size", [(600, 300), (900, 500), (300, 160)])
+def test_pyqtgraph_draws_where_we_paint(plot, size) -> None:
+    plot.resize(*size)
+    QApplication.processEvents()
     box = plot._canvas.view_box
     seen = box.mapViewToScene(QPoint(100, 1))
     place = plot.frame_now()
@@ -217,6 +221,9 @@ def test_thinning_keeps_extremes_gaps_and_edges() -> None:
     assert np.nanmax(thin_y) == 9
     assert np.isnan(thin_y).sum() >= 40
     assert thin_x[0] == 49_999
+    mean_x, mean_y = thin(x, y, (0, 20_000), 100, mean=True)
+    assert len(mean_x) == len(mean_y) <= 101
+    assert mean_y[10] == pytest.approx(np.sin((mean_x[10] + 100) / 9000), abs=1e-3)
     few = thin(x, y, (10, 20), 100)
     assert few[0].tolist() == list(range(9, 22))
 
