@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+Numbers = Sequence[float] | NDArray[np.floating] | NDArray[np.integer]
+"""What a caller may hand over as a series."""
 Trend = Literal["rising", "falling", "level", "unknown"]
 
 SAMPLE_FOR_RANGE = 20_000

@@ -26,7 +26,7 @@ from desktop_ft.ui.kit import plot_export, plot_paint
 from desktop_ft.ui.kit.fonts import em
 from desktop_ft.ui.kit.layout import column, row
 from desktop_ft.ui.kit.plot_canvas import Canvas, new_curve
-from desktop_ft.ui.kit.plot_math import Array, Smoother, merge_ranges, nearest_index
+from desktop_ft.ui.kit.plot_math import Array, Numbers, Smoother, merge_ranges, nearest_index
 from desktop_ft.ui.kit.plot_paint import CrossLine, EndLabel, PlotFrame, SeriesMark
 from desktop_ft.ui.kit.plot_series import PlotSeries, SeriesStyle, value_text, with_air
 from desktop_ft.ui.kit.text import Label, format_number
@@ -121,7 +121,7 @@ class CurvePlot(QWidget):
         """The series in the order of their announcement."""
         return tuple(self._series)
 
-    def set_data(self, key: str, x: Sequence[float] | Array, y: Sequence[float] | Array) -> None:
+    def set_data(self, key: str, x: Numbers, y: Numbers) -> None:
         """Show a whole series.
 
         Args:
