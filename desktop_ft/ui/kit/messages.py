@@ -92,7 +92,8 @@ class _MessageRow(QFrame):
         self._details = self._new_details()
         self._details.hide()
         self._toggle = button(self.tr("Details"), "link", on_click=self.toggle_details)
-        self._toggle.setVisible(bool(message.hint or message.details or message.text))
+        if not (message.hint or message.details or message.text):
+            self._toggle.hide()
         close = button(kind="flat", icon_name="x", name=self.tr("Close the message"), on_click=self.close_message)
         title = ElidedLabel(message.title, weight=600)
         text = ElidedLabel(message.text, tone="2")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QApplication
 
 from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.ui.kit.buttons import Button
@@ -15,6 +16,7 @@ def titles(strip: MessageStrip) -> list[str]:
 
 
 def click(strip: MessageStrip, name: str, qtbot) -> None:
+    QApplication.processEvents()  # a row that joins a visible strip is shown by the event loop
     found = [b for b in strip.findChildren(Button) if b.accessibleName() == name and b.isVisible()]
     qtbot.mouseClick(found[0], Qt.MouseButton.LeftButton)
 
