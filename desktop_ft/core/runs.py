@@ -18,12 +18,14 @@ from typing import Final, Literal, cast
 
 from desktop_ft.core.config import RunConfig, load_config, save_config
 from desktop_ft.core.errors import DesktopFtError
+from desktop_ft.core.exclusive import exclusive
 from desktop_ft.core.files import write_json
 from desktop_ft.core.processes import ProcessMark, is_alive
 
 RunStatus = Literal["new", "starting", "running", "completed", "stopped", "failed", "crashed"]
 MANIFEST_VERSION: Final = 1
 _HASH_CHUNK_BYTES: Final = 1 << 20
+_PID_LIMIT: Final = 1 << 31
 
 
 @dataclass(frozen=True)
@@ -141,9 +143,9 @@ def read_lock(run: RunDir) -> ProcessMark | None:
     if not isinstance(value, dict):
         return None
     fields = cast("dict[str, object]", value)
-    pid, started = fields.get("pid"), fields.get("started")
-    if isinstance(pid, int) and isinstance(started, int | float):
-        return ProcessMark(pid, float(started))
+    pid, started, since_boot = fields.get("pid"), fields.get("started"), fields.get("since_boot")
+    if type(pid) is int and 0 < pid < _PID_LIMIT and isinstance(started, int | float):
+        return ProcessMark(pid, float(started), float(since_boot) if isinstance(since_boot, int | float) else None)
     return None
 
 
@@ -157,17 +159,22 @@ def take_lock(run: RunDir, mark: ProcessMark) -> None:
     """Become the one engine of this folder.
 
     Raises:
-        DesktopFtError: ``run_is_running`` where another engine works here.
+        DesktopFtError: ``run_is_running`` where another engine works here; ``disk_full`` or ``file_not_writable``.
     """
+    with exclusive(run.path / ".lock"):
+        _take_lock(run, mark)
+
+
+def _take_lock(run: RunDir, mark: ProcessMark) -> None:
     other = live_engine(run)
-    if other is not None and other != mark:
+    if other is not None and other.pid != mark.pid:
         raise DesktopFtError(
             "run_is_running",
             "This run is going already",
             f"Process {other.pid} works in {run.path}.",
             "Watch it in the window, or stop it first: desktop-ft stop",
         )
-    write_json(run.lock_file, {"v": 1, "pid": mark.pid, "started": mark.started})
+    write_json(run.lock_file, {"v": 1, "pid": mark.pid, "started": mark.started, "since_boot": mark.since_boot})
 
 
 def release_lock(run: RunDir) -> None:

@@ -205,7 +205,7 @@ class TrainingWorker(KeptThread):
     def _is_succeeded(self) -> bool:
         """Whether our child ended because another program's engine took the folder first; that one is followed then."""
         other = find_engine(self.run_dir)
-        if other is None or (self._engine is not None and other.mark == self._engine.mark):
+        if other is None or (self._engine is not None and other.mark.pid == self._engine.mark.pid):
             return False
         self._engine = other
         self.engine_started.emit(other.mark)
