@@ -27,20 +27,10 @@ _HASH_CHUNK_BYTES: Final = 1 << 20
 
 
 @dataclass(frozen=True)
-class RunDir:
-    """Names of everything in a run's folder."""
+class EngineDir:
+    """Names of what every folder has in which an engine works, be it a run's or a job's."""
 
     path: Path
-
-    @property
-    def config_file(self) -> Path:
-        """The configuration as the person stated it."""
-        return self.path / "run.yaml"
-
-    @property
-    def resolved_file(self) -> Path:
-        """Every ``auto`` with its value and reason."""
-        return self.path / "resolved.yaml"
 
     @property
     def events_file(self) -> Path:
@@ -53,14 +43,34 @@ class RunDir:
         return self.path / "console.log"
 
     @property
-    def environment_file(self) -> Path:
-        """Versions, device, hashes of data, tokenizer and template."""
-        return self.path / "environment.json"
+    def control(self) -> Path:
+        """Requests to the engine, numbered."""
+        return self.path / "control"
 
     @property
     def lock_file(self) -> Path:
         """The engine that works here."""
         return self.path / "lock.json"
+
+
+@dataclass(frozen=True)
+class RunDir(EngineDir):
+    """Names of everything in a run's folder."""
+
+    @property
+    def config_file(self) -> Path:
+        """The configuration as the person stated it."""
+        return self.path / "run.yaml"
+
+    @property
+    def resolved_file(self) -> Path:
+        """Every ``auto`` with its value and reason."""
+        return self.path / "resolved.yaml"
+
+    @property
+    def environment_file(self) -> Path:
+        """Versions, device, hashes of data, tokenizer and template."""
+        return self.path / "environment.json"
 
     @property
     def checkpoints(self) -> Path:
@@ -132,7 +142,7 @@ def open_run(folder: Path) -> RunDir:
 # --- the lock --------------------------------------------------------------------------------------------------------
 
 
-def read_lock(run: RunDir) -> ProcessMark | None:
+def read_lock(run: EngineDir) -> ProcessMark | None:
     """Who last took the lock, alive or not."""
     try:
         value = cast("object", json.loads(run.lock_file.read_text(encoding="utf-8")))
@@ -147,13 +157,13 @@ def read_lock(run: RunDir) -> ProcessMark | None:
     return None
 
 
-def live_engine(run: RunDir) -> ProcessMark | None:
+def live_engine(run: EngineDir) -> ProcessMark | None:
     """The engine that works in this folder now, or None."""
     mark = read_lock(run)
     return mark if mark is not None and is_alive(mark) else None
 
 
-def take_lock(run: RunDir, mark: ProcessMark) -> None:
+def take_lock(run: EngineDir, mark: ProcessMark) -> None:
     """Become the one engine of this folder.
 
     Raises:
@@ -170,7 +180,7 @@ def take_lock(run: RunDir, mark: ProcessMark) -> None:
     write_json(run.lock_file, {"v": 1, "pid": mark.pid, "started": mark.started})
 
 
-def release_lock(run: RunDir) -> None:
+def release_lock(run: EngineDir) -> None:
     """Leave the folder to the next engine."""
     run.lock_file.unlink(missing_ok=True)
 
