@@ -7,17 +7,19 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, cast
+from typing import Final, Literal, cast
 
 from desktop_ft.core.config.schema import DtypeName
 from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.core.eventlog import EventTail
 from desktop_ft.core.events import Exported, Verified
 from desktop_ft.core.job import ExportRequest, ExportTarget, list_jobs, read_job
+from desktop_ft.core.model_files import read_weights
 from desktop_ft.core.publish import check_target
 from desktop_ft.core.runs import Checkpoint, RunDir, damage_of, list_checkpoints, sound_checkpoints
-from desktop_ft.core.weights import DTYPE_BYTES, StoredWeights, WeightDtype, stored_weights
 
+WeightDtype = Literal["bfloat16", "float16", "float32"]
+DTYPE_BYTES: Final[dict[WeightDtype, int]] = {"bfloat16": 2, "float16": 2, "float32": 4}
 ADAPTER_WEIGHTS: Final = "adapter_model.safetensors"
 _MARGIN: Final = 1.02
 _EXTRA_BYTES: Final = 64 << 20
@@ -77,10 +79,9 @@ def plan_export(run: RunDir, request: ExportRequest, base: Path) -> ExportPlan:
             "It changed every weight (full fine-tuning), so there is no small adapter to take away.",
             "Export the merged model instead.",
         )
-    weights = stored_weights(trained.folder if request.to == "adapter" or not trained.is_adapter else base)
-    stored = weights.dtype if trained.is_adapter else stored_weights(base).dtype
+    stored = stored_dtype(base)
     dtype = export_dtype(request.dtype, stored, is_adapter=trained.is_adapter)
-    plan = ExportPlan(trained, dtype, _bytes_to_write(request.to, weights, dtype), free_bytes(request.out))
+    plan = ExportPlan(trained, dtype, _bytes_to_write(request.to, trained, base, dtype), free_bytes(request.out))
     if plan.free_bytes < plan.num_bytes:
         raise _too_small(plan, request.out)
     return plan
@@ -93,8 +94,21 @@ def export_dtype(asked: DtypeName, stored: WeightDtype, *, is_adapter: bool) -> 
     return "bfloat16" if stored == "float32" and not is_adapter else stored
 
 
-def _bytes_to_write(to: ExportTarget, weights: StoredWeights, dtype: WeightDtype) -> int:
-    size = weights.num_bytes if to == "adapter" else weights.num_parameters * DTYPE_BYTES[dtype]
+def stored_dtype(folder: Path) -> WeightDtype:
+    """The format of most weights in a folder; whatever is none of ours counts as float32.
+
+    Raises:
+        DesktopFtError: As `read_weights`.
+    """
+    name = read_weights(folder).dtype
+    return next((dtype for dtype in DTYPE_BYTES if dtype == name), "float32")
+
+
+def _bytes_to_write(to: ExportTarget, trained: Trained, base: Path, dtype: WeightDtype) -> int:
+    if to == "adapter":
+        size = (trained.folder / ADAPTER_WEIGHTS).stat().st_size
+    else:
+        size = read_weights(base if trained.is_adapter else trained.folder).num_parameters * DTYPE_BYTES[dtype]
     return math.ceil(size * _MARGIN) + _EXTRA_BYTES
 
 
