@@ -15,7 +15,8 @@ from transformers import PreTrainedTokenizerBase
 
 from desktop_ft.core.base_model import MODEL_CONFIG, MODEL_WEIGHTS, base_hashes
 from desktop_ft.core.config import DEMO, RunConfig
-from desktop_ft.core.data import load_tokenizer
+from desktop_ft.core.data.tokenise import TokenisedExample
+from desktop_ft.core.data.tokenizer import load_tokenizer
 from desktop_ft.core.device import DeviceFacts
 from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.core.events import Exported, Verified, WarningRaised
@@ -29,8 +30,9 @@ from desktop_ft.core.runs import RunDir, open_run
 from desktop_ft.engine.card import CardFacts, write_card
 from desktop_ft.engine.checkpoints import writing
 from desktop_ft.engine.environment import recorded_hashes
+from desktop_ft.engine.examples import load_examples
 from desktop_ft.engine.load import load_hf_tokenizer
-from desktop_ft.engine.merge import load_model, load_with_adapter, merge_to_folder, write_generation_config
+from desktop_ft.engine.merge import load_model, load_with_adapter, merged_model, save_model, write_generation_config
 from desktop_ft.engine.verify import (
     MIN_PROBES,
     SAMPLE_PROMPTS,
@@ -48,7 +50,6 @@ from desktop_ft.engine.verify import (
 )
 
 if TYPE_CHECKING:
-    from desktop_ft.core.data import TokenisedExample
     from desktop_ft.engine.jobs import JobWork
 
 TOKENIZER_FILES: Final = (
@@ -156,9 +157,12 @@ def _write_merged(source: _Source, out: Path, work: JobWork, device: DeviceFacts
     reference = _reference(source, work, device)
     plan = source.plan
     work.enter("export", "Merging the adapter into the base model" if plan.trained.is_adapter else "Writing the trained weights")
+    model = merged_model(source.base, plan.trained.folder, plan.dtype, is_adapter=plan.trained.is_adapter)
+    work.enter("save", "Writing the model")
     with writing(out):
-        merge_to_folder(source.base, plan.trained.folder, out, plan.dtype, is_adapter=plan.trained.is_adapter)
+        save_model(model, out)
         add_companions(source.base, out)
+    del model
     work.enter("export", f"Comparing the export with the trained model on {len(reference.probes)} texts")
     comparison = _compare(reference, out, plan, device)
     _tell(comparison, reference, source.base, out, plan, work)
@@ -296,9 +300,7 @@ def _demo_prompts(config: RunConfig) -> tuple[str, ...]:
 
 def held_out_examples(config: RunConfig, base: Path, work: JobWork) -> list[TokenisedExample]:
     """The run's held-out examples; none where its file is gone or has changed beyond reading, which the export survives."""
-    from desktop_ft.core.data import load_training_data
-
     try:
-        return load_training_data(config, load_tokenizer(base), progress=lambda done, total: work.progress(done, total, "Reading the data")).eval
+        return load_examples(config, load_tokenizer(base), work.events, work.check_stop).eval
     except DesktopFtError:
         return []

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.core.eventlog import EventWriter
 from desktop_ft.core.events import Event, FinishStatus, Phase, PhaseChanged, Progress, RunFinished, RunStarted
 from desktop_ft.core.job import ExportRequest, JobDir, JobRequest, read_job
@@ -34,6 +37,11 @@ class JobWork:
         self._stop = stop
         self._controls = controls
         self._situation = situation
+
+    @property
+    def events(self) -> EventWriter:
+        """The job's log, for rooms that write to it themselves."""
+        return self._events
 
     def emit(self, event: Event) -> None:
         """Append an event to the log."""
@@ -83,21 +91,34 @@ def run_job(folder: Path) -> int:
 
     Returns:
         Exit status: 0 done or stopped as asked, 1 failed.
-
-    Raises:
-        DesktopFtError: The folder is no job's, another child works in it, or its log cannot be written.
     """
     job = JobDir(folder.absolute())
-    request = read_job(job.path)
     mark = mark_of(os.getpid())
     assert mark is not None
-    take_lock(job, mark)
+    try:
+        request = read_job(job.path)
+        take_lock(job, mark)
+    except DesktopFtError as error:
+        return _say(error)
+    try:
+        return _logged(job, request, mark)
+    except DesktopFtError as error:  # the event log itself cannot be written
+        return _say(error)
+    finally:
+        release_lock(job)
+
+
+def _say(error: DesktopFtError) -> int:
+    print(f"{error.title}\n{error.message}\n{error.hint}", file=sys.stderr, flush=True)
+    return 1
+
+
+def _logged(job: JobDir, request: JobRequest, mark: ProcessMark) -> int:
     events = EventWriter(job.events_file)
     try:
         return 1 if _carry_out(job, request, events, mark) == "failed" else 0
     finally:
         events.close()
-        release_lock(job)
 
 
 def _carry_out(job: JobDir, request: JobRequest, events: EventWriter, mark: ProcessMark) -> FinishStatus:
@@ -107,10 +128,11 @@ def _carry_out(job: JobDir, request: JobRequest, events: EventWriter, mark: Proc
     with stop_on_signals(stop):
         try:
             _work(job, request, events, mark, stop, situation)
-        except StopRequested:
+        except (StopRequested, KeyboardInterrupt):
             status = "stopped"
         except Exception as error:  # noqa: BLE001 # the border where libraries' errors become ours
             status = "failed"
+            traceback.print_exc()
             events.write(error_event(error, situation))
     events.write(RunFinished(status=status, seconds=time.monotonic() - started))
     return status

@@ -111,6 +111,40 @@ def _untie_adapted(model: PeftModel) -> None:
         plain.config.tie_word_embeddings = False
 
 
+def merged_model(base: Path, trained: Path, dtype: WeightDtype, *, is_adapter: bool = True) -> PreTrainedModel:
+    """The plain model, in memory.
+
+    Args:
+        base: Folder of the base model.
+        trained: Folder of the adapter, or of the whole trained model.
+        dtype: Format of its weights.
+        is_adapter: Whether ``trained`` belongs on top of ``base``.
+
+    Raises:
+        DesktopFtError: ``adapter_mismatch`` or ``export_not_finite``.
+    """
+    if is_adapter:
+        return merge_adapter(load_with_adapter(base, trained, stored_dtype(base)), dtype)
+    model = load_model(trained, dtype)
+    _check_finite(model)
+    return model
+
+
+def save_model(model: PreTrainedModel, out: Path, max_shard_size: str = MAX_SHARD_SIZE) -> None:
+    """Write config and weights into an existing folder.
+
+    Args:
+        model: Without adapter.
+        out: An existing folder.
+        max_shard_size: Largest weight file, as transformers writes sizes.
+
+    Raises:
+        OSError: The disk could not take it; likewise SafetensorError.
+    """
+    model.generation_config = GenerationConfig()  # saving refuses settings that contradict each other, as many models ship them
+    model.save_pretrained(str(out), max_shard_size=max_shard_size)
+
+
 def merge_to_folder(
     base: Path,
     trained: Path,
@@ -120,27 +154,8 @@ def merge_to_folder(
     is_adapter: bool = True,
     max_shard_size: str = MAX_SHARD_SIZE,
 ) -> None:
-    """Write one plain model: config, weights in safetensors, a first generation_config.
-
-    Args:
-        base: Folder of the base model.
-        trained: Folder of the adapter, or of the whole trained model.
-        out: An existing folder.
-        dtype: Format of the weights to write.
-        is_adapter: Whether ``trained`` belongs on top of ``base``.
-        max_shard_size: Largest weight file, as transformers writes sizes.
-
-    Raises:
-        DesktopFtError: ``adapter_mismatch`` or ``export_not_finite``.
-        OSError: The disk could not take it.
-    """
-    if is_adapter:
-        model = merge_adapter(load_with_adapter(base, trained, stored_dtype(base)), dtype)
-    else:
-        model = load_model(trained, dtype)
-        _check_finite(model)
-    model.generation_config = GenerationConfig()
-    model.save_pretrained(str(out), max_shard_size=max_shard_size)
+    """As `merged_model` and `save_model`: one plain model in an existing folder."""
+    save_model(merged_model(base, trained, dtype, is_adapter=is_adapter), out, max_shard_size)
 
 
 def _check_finite(model: PreTrainedModel) -> None:

@@ -10,9 +10,10 @@ from typing import Final, Protocol, cast
 
 import torch
 from jinja2 import TemplateError
-from transformers import AutoTokenizer, GenerationConfig, PreTrainedTokenizerBase
+from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from desktop_ft.core.exports import WeightDtype
+from desktop_ft.engine.load import load_hf_tokenizer
 
 MIN_PROBES: Final = 8
 MAX_PROBES: Final = 32
@@ -179,11 +180,6 @@ def prompt_ids(tokenizer: PreTrainedTokenizerBase, prompt: str, system: str | No
 
 
 # --- template and stop tokens -------------------------------------------------------------------------------------------------
-
-
-def load_hf_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer as any program that uses plain transformers gets it."""
-    return cast("PreTrainedTokenizerBase", AutoTokenizer.from_pretrained(str(folder), local_files_only=True))
 
 
 def stop_ids(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
