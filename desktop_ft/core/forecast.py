@@ -85,7 +85,9 @@ def forecast_seconds(num_steps: int, seconds_per_step: float, num_evaluations: i
     return num_steps * seconds_per_step + num_evaluations * seconds_per_evaluation
 
 
-def time_left(num_steps: int, recent_seconds: list[float], done_steps: int, seconds_per_evaluation: float = 0.0, num_evaluations_left: int = 0) -> float | None:
+def time_left(
+    num_steps: int, recent_seconds: list[float], done_steps: int, seconds_per_evaluation: float = 0.0, num_evaluations_left: int = 0
+) -> float | None:
     """Seconds until the end by the median of the latest steps; None until three are done."""
     if len(recent_seconds) < 3:
         return None

@@ -130,7 +130,7 @@ def _read_all(nvml: ModuleType) -> GpuReading:
 
 def _read_one(nvml: ModuleType, index: int) -> GpuState:
     handle = cast("object", nvml.nvmlDeviceGetHandleByIndex(index))
-    memory = nvml.nvmlDeviceGetMemoryInfo(handle)
+    total, used, free = _memory(nvml, handle)
     rates = _optional(nvml, lambda: nvml.nvmlDeviceGetUtilizationRates(handle))
     milliwatts = _optional(nvml, lambda: int(nvml.nvmlDeviceGetPowerUsage(handle)))
     capability = _optional(nvml, lambda: nvml.nvmlDeviceGetCudaComputeCapability(handle))
@@ -138,15 +138,27 @@ def _read_one(nvml: ModuleType, index: int) -> GpuState:
         index=index,
         uuid=_text(nvml.nvmlDeviceGetUUID(handle)),
         name=_text(nvml.nvmlDeviceGetName(handle)),
-        total_bytes=int(memory.total),
-        used_bytes=int(memory.used),
-        free_bytes=int(memory.free),
+        total_bytes=total,
+        used_bytes=used,
+        free_bytes=free,
         utilisation_percent=None if rates is None else int(rates.gpu),
         temperature_celsius=_optional(nvml, lambda: int(nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU))),
         power_watts=None if milliwatts is None else milliwatts / 1000,
         compute_capability=None if capability is None else (int(capability[0]), int(capability[1])),
         processes=_processes(nvml, handle),
     )
+
+
+def _memory(nvml: ModuleType, handle: object) -> tuple[int, int, int]:
+    """Total, used and free bytes; a chip that shares the main memory has none of its own and says so."""
+    try:
+        memory = nvml.nvmlDeviceGetMemoryInfo(handle)
+    except nvml.NVMLError as error:
+        if _code(error) != nvml.NVML_ERROR_NOT_SUPPORTED:
+            raise
+        device = cpu_device()
+        return device.total_bytes, device.other_programs_bytes, device.free_bytes
+    return int(memory.total), int(memory.used), int(memory.free)
 
 
 def _processes(nvml: ModuleType, handle: object) -> Mapping[int, int | None] | None:
@@ -164,9 +176,11 @@ def _processes(nvml: ModuleType, handle: object) -> Mapping[int, int | None] | N
 
 
 def _optional(nvml: ModuleType, ask: Callable[[], _T]) -> _T | None:
-    """The answer, or None where this card or driver has none; a driver that went away is the caller's."""
+    """The answer, or None where this card or this driver's version has none; a driver that went away is the caller's."""
     try:
         return ask()
+    except nvml.NVMLLibraryMismatchError:
+        return None
     except nvml.NVMLError as error:
         if _code(error) in (nvml.NVML_ERROR_GPU_IS_LOST, nvml.NVML_ERROR_UNINITIALIZED) and ask is not nvml.nvmlShutdown:
             raise

@@ -77,8 +77,8 @@ def _broken(steps: Sequence[StepDone]) -> Iterator[HealthNote]:
         yield HealthNote(
             "bad",
             "The loss is not a number",
-            f"Since step {bad[0]} the loss is not a finite number: the weights are broken. Stop, and start again from a checkpoint before it "
-            "with a learning rate three times smaller; with float16, use bfloat16 or float32.",
+            f"Since step {bad[0]} the loss is not a finite number: the weights are broken. Stop, and start again from a checkpoint "
+            "before it with a learning rate three times smaller; with float16, use bfloat16 or float32.",
         )
         return
     skipped = [event.step for event in steps if "grad_norm" in event.non_finite]
@@ -102,14 +102,15 @@ def _curve(steps: Sequence[StepDone]) -> Iterator[HealthNote]:
         yield HealthNote(
             "bad",
             "The loss is rising",
-            f"It went from {first:.3g} to {last:.3g}: the steps are too large. Stop and start again with a learning rate three to ten times smaller.",
+            f"It went from {first:.3g} to {last:.3g}: the steps are too large. Stop and start again with a learning rate three to ten "
+            "times smaller.",
         )
     elif len(losses) >= 2 * WINDOW and last > first * (1 - FLAT_SHARE):
         yield HealthNote(
             "warn",
             "The loss is not falling",
-            f"After {len(losses)} steps it is {last:.3g}; it began at {first:.3g}. If this is past the warm-up, raise the learning rate two to five "
-            "times, and look at what the model is trained on: is there text to learn in every example?",
+            f"After {len(losses)} steps it is {last:.3g}; it began at {first:.3g}. If this is past the warm-up, raise the learning rate "
+            "two to five times, and look at what the model is trained on: is there text to learn in every example?",
         )
 
 
@@ -150,8 +151,8 @@ def _evaluation(steps: Sequence[StepDone], evaluations: Sequence[EvaluationDone]
         yield HealthNote(
             "warn",
             "Learning by heart",
-            f"On held-out examples the loss was best at step {best_step} ({best:.3g}) and is {last:.3g} now, while the training loss still falls. "
-            "More of this will not help: stop here and keep a checkpoint near that step, or use fewer epochs or more data.",
+            f"On held-out examples the loss was best at step {best_step} ({best:.3g}) and is {last:.3g} now, while the training loss still "
+            "falls. More of this will not help: stop here and keep a checkpoint near that step, or use fewer epochs or more data.",
         )
     elif best_step == last_step and len(measured) >= 4:
         gains = [(a - b) / a for (_, a), (_, b) in zip(measured[-3:-1], measured[-2:], strict=True) if a > 0]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,7 +147,7 @@ def read_header(path: Path) -> _Header:
         size = path.stat().st_size
         with path.open("rb") as file:
             prefix = file.read(8)
-            length = cast("int", struct.unpack("<Q", prefix)[0]) if len(prefix) == 8 else -1
+            length = int.from_bytes(prefix, "little") if len(prefix) == 8 else -1
             if not 2 <= length <= min(_MAX_HEADER_BYTES, size - 8):
                 raise _damaged(path, "its header is cut off")
             value = cast("object", json.loads(file.read(length)))

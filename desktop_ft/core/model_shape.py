@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal, cast
 
@@ -153,7 +153,7 @@ def read_model_shape(config_json: Path | JsonObject) -> ModelShape:
     sizes = _Sizes(config, family)
     shape = _shape_without_count(sizes, family, model_type)
     counted = _count_parameters(shape, sizes, family, model_type)
-    return ModelShape(**{**shape.__dict__, "num_parameters": counted})
+    return replace(shape, num_parameters=counted)
 
 
 def read_config(path: Path) -> dict[str, object]:
@@ -285,11 +285,12 @@ def unknown_architecture(why: str) -> DesktopFtError:
         "model_architecture_unknown",
         "The memory cannot be predicted for this model",
         f"The estimate does not know this architecture: {why}.",
-        "You can still train it: begin with a small micro-batch and watch the memory, or choose a Llama, Qwen, Mistral, Gemma, Phi or OLMo model.",
+        "You can still train it: begin with a small micro-batch and watch the memory; or choose a Llama, Qwen, Mistral, Gemma, Phi or "
+        "OLMo model.",
     )
 
 
 def _unreadable(path: Path, why: str) -> DesktopFtError:
     return DesktopFtError(
-        "model_config_unreadable", "The model's config.json can't be read", f"{path}: {why}.", "Download the model again; the file is damaged."
+        "model_config_unreadable", "The model's settings can't be read", f"{path}: {why}.", "Download this file again; it is damaged."
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, cast
 
@@ -18,10 +18,10 @@ from desktop_ft.core.model_files import (
     read_license,
     read_weights,
 )
-from desktop_ft.core.model_shape import ModelShape as ModelShape
-from desktop_ft.core.model_shape import context_length, read_config, text_config, unknown_architecture
-from desktop_ft.core.model_shape import read_model_shape as read_model_shape
+from desktop_ft.core.model_shape import ModelShape, context_length, read_config, read_model_shape, text_config, unknown_architecture
 from desktop_ft.core.resources import resources_dir
+
+__all__ = ["ModelInfo", "ModelShape", "model_from_config", "model_name", "read_model", "read_model_shape", "resolve_model"]
 
 _HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _SNAPSHOT: Final = re.compile(r"models--(.+)")
@@ -111,14 +111,12 @@ def read_model(folder: Path, *, allow_pickle: bool = False) -> ModelInfo:
     configured = outline.shape.vocab_size if outline.shape else text_config(config).get("vocab_size")
     rows = weights.num_embedding_rows or (configured if isinstance(configured, int) else 0)
     check_tokenizer(folder, rows)
-    return ModelInfo(
-        **{
-            **outline.__dict__,
-            "num_parameters": weights.num_parameters,
-            "dtype": weights.dtype or outline.dtype,
-            "weight_files": weights.files,
-            "num_weight_bytes": weights.num_bytes,
-        }
+    return replace(
+        outline,
+        num_parameters=weights.num_parameters,
+        dtype=weights.dtype or outline.dtype,
+        weight_files=weights.files,
+        num_weight_bytes=weights.num_bytes,
     )
 
 

@@ -117,7 +117,8 @@ def _notes(config: RunConfig, num_train_examples: int, num_steps: int) -> list[s
     rest = num_train_examples % whole
     if num_train_examples < whole:
         notes.append(
-            f"The data has {_count(num_train_examples)}, fewer than the global batch of {whole}: every step sees all of them, and one step is one epoch."
+            f"The data has {_count(num_train_examples)}, fewer than the global batch of {whole}: every step sees all of them, "
+            "and one step is one epoch."
         )
     elif rest:
         notes.append(f"The last step of each epoch has {rest} of {whole} examples; its loss is a mean over those.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import cast
 
-from trl import SFTConfig
+from trl.trainer.sft_config import SFTConfig
 
 from desktop_ft.core.config import RunConfig
 from desktop_ft.core.device import DeviceFacts

@@ -6,7 +6,7 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -96,7 +96,7 @@ def _remove(checkpoint: Checkpoint) -> None:
 
 
 @contextmanager
-def writing(folder: Path) -> Iterator[None]:
+def writing(folder: Path) -> Generator[None]:
     """Turn any failure to write into the error to show, and leave nothing half-written under this name.
 
     Raises:
@@ -142,7 +142,7 @@ def sync_files(folder: Path) -> None:
 
 
 @contextmanager
-def whole_folder(target: Path) -> Iterator[Path]:
+def whole_folder(target: Path) -> Generator[Path]:
     """A folder to write into that takes the target's name once it is complete; an older target is replaced.
 
     Raises:

@@ -184,7 +184,7 @@ def set_learning_rate(scheduler: LambdaLR, rate: float) -> None:
     inner = cast("LambdaLR", getattr(scheduler, "scheduler", scheduler))
     inner.base_lrs = [rate for _ in inner.base_lrs]
     for group, shape in zip(inner.optimizer.param_groups, inner.lr_lambdas, strict=True):
-        height = rate * cast("float", shape(inner.last_epoch))
+        height = rate * shape(inner.last_epoch)
         group["initial_lr"] = rate
         if isinstance(group["lr"], torch.Tensor):
             group["lr"].fill_(height)

@@ -173,7 +173,10 @@ def _system(error: BaseException, situation: Situation) -> DesktopFtError | None
         )
     if error.errno in {errno.EACCES, errno.EPERM}:
         return DesktopFtError(
-            "file_not_allowed", "A file may not be used", f"The system refused access to {name}.", "Change the file's permissions, or choose another."
+            "file_not_allowed",
+            "A file may not be used",
+            f"The system refused access to {name}.",
+            "Change the file's permissions, or choose another.",
         )
     if error.errno is not None:
         from pathlib import Path
@@ -181,6 +184,9 @@ def _system(error: BaseException, situation: Situation) -> DesktopFtError | None
         return write_error(Path(name or "the run's folder"), error)
     if situation.phase == "load":  # transformers raises OSError without a number for folders that it cannot make sense of
         return DesktopFtError(
-            "model_unreadable", "The model can't be loaded", str(error)[:400], "Check that the folder is complete, or download the model again."
+            "model_unreadable",
+            "The model can't be loaded",
+            str(error)[:400],
+            "Check that the folder is complete, or download the model again.",
         )
     return None

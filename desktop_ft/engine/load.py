@@ -19,7 +19,7 @@ _PLACES: Final = {"cuda": "cuda:0", "rocm": "cuda:0", "xpu": "xpu:0", "mps": "mp
 
 
 def load_hf_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """transformers' tokenizer of a model folder; it goes into checkpoints and results as it is."""
+    """Transformers' tokenizer of a model folder; it goes into checkpoints and results as it is."""
     return cast("PreTrainedTokenizerBase", AutoTokenizer.from_pretrained(folder, local_files_only=True))
 
 
@@ -99,7 +99,9 @@ def _target_modules(wanted: str | Sequence[str], model: PreTrainedModel) -> str 
     if unknown:
         _refuse(unknown, linear)
     head = model.get_output_embeddings()
-    heads = [name for name in wanted for full, module in model.named_modules() if module is head and full.split(".")[-1] == name.split(".")[-1]]
+    heads = [
+        name for name in wanted for full, module in model.named_modules() if module is head and full.split(".")[-1] == name.split(".")[-1]
+    ]
     if heads:
         raise DesktopFtError(
             "target_modules_head",

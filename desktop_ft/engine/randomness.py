@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,8 +25,7 @@ class RandomState:
     def capture(cls) -> RandomState:
         """The state now."""
         cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-        numpy_state = cast("dict[str, Any]", np.random.get_state(legacy=False))
-        return cls(random.getstate(), numpy_state, torch.get_rng_state(), cuda)
+        return cls(random.getstate(), np.random.get_state(legacy=False), torch.get_rng_state(), cuda)
 
     def restore(self) -> None:
         """Go back to it."""
@@ -38,7 +37,7 @@ class RandomState:
 
 
 @contextmanager
-def undisturbed() -> Iterator[None]:
+def undisturbed() -> Generator[None]:
     """Whatever is drawn inside leaves no trace outside."""
     state = RandomState.capture()
     try:

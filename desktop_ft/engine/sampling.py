@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import cast
 
 import torch
-from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback, TrainerControl, TrainerState
-from transformers import TrainingArguments
+from transformers import (
+    GenerationConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
 
 from desktop_ft.core.eventlog import EventWriter
 from desktop_ft.core.events import PhaseChanged, SampleDone
@@ -30,7 +37,7 @@ class Answer:
 
 
 @contextmanager
-def evaluating(model: torch.nn.Module) -> Iterator[None]:
+def evaluating(model: torch.nn.Module) -> Generator[None]:
     """Evaluation mode for a while, then back to what it was."""
     was_training = model.training
     model.eval()
@@ -56,7 +63,7 @@ def prompt_ids(tokenizer: PreTrainedTokenizerBase, prompt: str, *, as_chat: bool
 
 def stop_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """Every token that ends an answer: the tokenizer's and those that the model's files name."""
-    named = model.generation_config.eos_token_id if model.generation_config is not None else None
+    named = cast("int | list[int] | None", model.generation_config.eos_token_id)
     found = named if isinstance(named, list) else [named]
     ids = {cast("int | None", tokenizer.eos_token_id), *cast("list[int | None]", found)}
     return sorted(token for token in ids if token is not None)
@@ -76,9 +83,11 @@ def answer(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, ids: Sequ
     settings = GenerationConfig(
         do_sample=False, num_beams=1, max_new_tokens=max_new_tokens, eos_token_id=ends or None, pad_token_id=tokenizer.pad_token_id
     )
+    # The stubs see a module attribute of Module.__getattr__'s type where PreTrainedModel inherits a method.
+    generate = cast("Callable[..., torch.Tensor]", model.generate)
     with torch.no_grad():
-        output = model.generate(input_ids=inputs, attention_mask=torch.ones_like(inputs), generation_config=settings)
-    new = cast("list[int]", cast("torch.Tensor", output)[0, len(ids) :].tolist())
+        output = generate(input_ids=inputs, attention_mask=torch.ones_like(inputs), generation_config=settings)
+    new = cast("list[int]", output[0, len(ids) :].tolist())
     finished = bool(new) and new[-1] in ends
     return Answer(cast("str", tokenizer.decode(new, skip_special_tokens=True)), finished)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -30,7 +30,7 @@ class StopFlag:
 
 
 @contextmanager
-def stop_on_signals(stop: StopFlag) -> Iterator[None]:
+def stop_on_signals(stop: StopFlag) -> Generator[None]:
     """Turn SIGTERM, Ctrl+C and Ctrl+Break into the flag; a second one ends at once."""
 
     def on_signal(number: int, frame: FrameType | None) -> None:

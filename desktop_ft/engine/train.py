@@ -158,9 +158,7 @@ class TrainingRun:
         self._leave_if_stopped()
         return load_adapter(model, Path(config.model.adapter)) if config.model.adapter else model
 
-    def _trainer(
-        self, prepared: _Prepared, model: PreTrainedModel | PeftModel, store: CheckpointStore, sampling: Sampling
-    ) -> RunTrainer:
+    def _trainer(self, prepared: _Prepared, model: PreTrainedModel | PeftModel, store: CheckpointStore, sampling: Sampling) -> RunTrainer:
         config, data, device = prepared.config, prepared.data, prepared.device
         precision = precision_of(config.model.dtype, device, trains_weights=config.method.kind == "full")
         has_new_adapter = config.method.kind == "lora" and config.model.adapter is None
@@ -216,7 +214,6 @@ class TrainingRun:
 
     def _tell_start(self, prepared: _Prepared, trainer: RunTrainer, num_steps: int) -> None:
         training, data, device = prepared.config.training, prepared.data, prepared.device
-        num_rows = len(trainer.train_dataset)
         self._events.write(
             RunStarted(
                 pid=self._mark.pid,
@@ -230,7 +227,7 @@ class TrainingRun:
                 device_bytes=device.total_bytes,
             )
         )
-        for warning in Batches(num_rows, training.global_batch_size).warnings():
+        for warning in Batches(trainer.num_rows(), training.global_batch_size).warnings():
             self._events.write(warning)
         for note in data.notes:
             self._events.write(WarningRaised(code="data_note", title="About the data", message=note))

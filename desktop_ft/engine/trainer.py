@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sized
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch.utils.data import DataLoader
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, EvalLoopOutput
-from trl import SFTTrainer
+from trl.trainer.sft_trainer import SFTTrainer
 
 from desktop_ft.core.eventlog import EventWriter
 from desktop_ft.core.events import PhaseChanged
@@ -32,6 +33,10 @@ class RunTrainer(SFTTrainer):
         self._eval_loss_sum = 0.0
         self._num_eval_tokens = 0
         super().__init__(**settings)
+
+    def num_rows(self) -> int:
+        """Rows of the training set: examples, or packed rows."""
+        return len(cast("Sized", self.train_dataset))
 
     def num_planned_steps(self) -> int:
         """Optimizer steps of the whole run."""
@@ -73,7 +78,7 @@ class RunTrainer(SFTTrainer):
         step = self.state.global_step
         if step == 0 or self._store.has(step):
             return
-        folder = Path(self.args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{step}"
+        folder = self._store.unsealed / f"{PREFIX_CHECKPOINT_DIR}-{step}"
         with writing(folder):
             super()._save_checkpoint(model, trial)
         self._store.seal(folder, step)

@@ -18,9 +18,7 @@ _PLAIN_MODEL_TYPES = frozenset({"phi3", "mistral", "olmo2", "granite"})
 _UNREGISTERED_MODEL_TYPES = frozenset({None, "llama", "smollm3"})
 """Model types without a class of their own: what tokenizer_config.json names counts, else the plain class."""
 _LLAMA_CLASS = "LlamaTokenizer"
-_QWEN2_PATTERN = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
+_QWEN2_PATTERN = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 
 
 def apply_class_rules(files: TokenizerFiles) -> tuple[JsonObject, str | None]:
@@ -35,13 +33,13 @@ def apply_class_rules(files: TokenizerFiles) -> tuple[JsonObject, str | None]:
         return definition, "the model brings its own tokenizer code"
     if files.model_type in _PLAIN_MODEL_TYPES or (name is None and files.model_type in _UNREGISTERED_MODEL_TYPES):
         return definition, None
-    if name in _PLAIN_CLASSES or name == _LLAMA_CLASS and '"ByteLevel"' in json.dumps(definition):
+    if name in _PLAIN_CLASSES or (name == _LLAMA_CLASS and '"ByteLevel"' in json.dumps(definition)):
         return definition, None
     if name == "GPT2Tokenizer":
         return _rebuilt(definition, None, _byte_level(files.config, use_regex=True)), None
     if name == "Qwen2Tokenizer":
         split = {"type": "Split", "pattern": {"Regex": _QWEN2_PATTERN}, "behavior": "Isolated", "invert": False}
-        steps = {"type": "Sequence", "pretokenizers": [split, _byte_level(files.config, use_regex=False)]}
+        steps: JsonObject = {"type": "Sequence", "pretokenizers": [split, _byte_level(files.config, use_regex=False)]}
         return _rebuilt(definition, {"type": "NFC"}, steps), None
     return definition, f"transformers loads it through {name or files.model_type}, which may split text by other rules than tokenizer.json"
 

@@ -92,7 +92,7 @@ def _generation_prompt(template: ChatTemplate, before: Sequence[Message]) -> str
 
 def _holds_words(rendered: str, content: str) -> bool:
     """Whether the rendered turn ends with the words; templates may strip them, or move reasoning out of them."""
-    return rendered.strip().endswith(content.split(_THINK_END)[-1].strip())
+    return rendered.strip().endswith(content.rpartition(_THINK_END)[2].strip())
 
 
 def _turn_end(template: ChatTemplate, messages: Sequence[Message], index: int, tail: str) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property, lru_cache
-from typing import ClassVar, TypeVar, cast
+from typing import TypeVar, cast
 
 import jinja2
 import jinja2.ext
@@ -137,7 +137,7 @@ def _refused(reason: str) -> DesktopFtError:
 class _AssistantTracker(jinja2.ext.Extension):
     """The ``{% generation %}`` tag: renders its body and notes where it lies, as transformers counts it."""
 
-    tags: ClassVar[set[str]] = {"generation"}
+    tags = {"generation"}  # noqa: RUF012 (jinja reads and types it so)
 
     def __init__(self, environment: jinja2.Environment) -> None:
         super().__init__(environment)
@@ -192,10 +192,13 @@ def _compiled(source: str) -> _Compiled:
         trim_blocks=True, lstrip_blocks=True, extensions=[_AssistantTracker, "jinja2.ext.loopcontrols"]
     )
     environment.filters["tojson"] = _tojson
-    environment.globals["raise_exception"] = _raise_exception
-    environment.globals["strftime_now"] = _strftime_now
-    environment.globals["dict"] = _PlainDict()
-    environment.globals["namespace"] = _Namespace
+    helpers: dict[str, object] = {
+        "raise_exception": _raise_exception,
+        "strftime_now": _strftime_now,
+        "dict": _PlainDict(),
+        "namespace": _Namespace,
+    }
+    cast("dict[str, object]", environment.globals).update(helpers)
     tracker = cast("_AssistantTracker", vars(environment)["assistant_tracker"])
     return _Compiled(environment.from_string(source), tracker)
 

@@ -11,7 +11,7 @@ import csv
 import gzip
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
@@ -30,6 +30,8 @@ MAX_DOCUMENT_BYTES = 512 * 2**20
 MAX_TEXT_BYTES = 4 * 2**30
 """Most text read from a file of lines after unpacking; bounds the time that a gzip bomb takes."""
 _SNIFFED_BYTES = 4096
+_BINARY_SHARE = 0.1
+"""Share of zero bytes above which a file is no text (UTF-16 without a mark has a half); below, the row that holds them is malformed."""
 
 
 @dataclass(frozen=True)
@@ -96,16 +98,16 @@ def plain_text_rows(path: Path) -> RowStream:
 
 
 @contextmanager
-def open_text(path: Path, newline: str | None = None) -> Iterator[TextIO]:
+def open_text(path: Path, newline: str | None = None) -> Generator[TextIO]:
     """A text file, unpacked and decoded. Bytes that are not UTF-8 become lone surrogates, so that one bad row costs only itself.
 
     Raises:
-        DesktopFtError: ``data_file_unreadable`` if it holds zero bytes where text should be.
+        DesktopFtError: ``data_file_unreadable`` if it is full of zero bytes.
     """
     with _open_bytes(path) as file:
         start = file.read(_SNIFFED_BYTES)
         encoding, errors = _encoding_of(start)
-        if encoding == "utf-8-sig" and b"\0" in start:
+        if encoding == "utf-8-sig" and start.count(0) > len(start) * _BINARY_SHARE:
             raise unreadable_file(path, "it holds binary data, not text.")
     with _open_bytes(path) as file, io.TextIOWrapper(file, encoding=encoding, errors=errors, newline=newline) as text:
         yield text
@@ -251,7 +253,8 @@ class _CsvLines(Iterator[str]):
         if self._total > MAX_TEXT_BYTES:
             raise _too_long(self._path, MAX_TEXT_BYTES)
         if self._row_total > 2 * MAX_ROW_BYTES:
-            raise unreadable_file(self._path, f"one of its rows runs on for more than {2 * MAX_ROW_BYTES // 2**20} MiB; a quote is not closed.")
+            limit = f"{2 * MAX_ROW_BYTES // 2**20} MiB"
+            raise unreadable_file(self._path, f"one of its rows runs on for more than {limit}; a quote is not closed.")
         if not line:
             raise StopIteration
         return line

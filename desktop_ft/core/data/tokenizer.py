@@ -116,7 +116,7 @@ class ModelTokenizer:
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of tokens, special ones included."""
-        return cast("str", self._backend.decode(list(ids), skip_special_tokens=False))
+        return self._backend.decode(list(ids), skip_special_tokens=False)
 
 
 def load_tokenizer(model_dir: Path) -> ModelTokenizer:
@@ -128,8 +128,8 @@ def load_tokenizer(model_dir: Path) -> ModelTokenizer:
     files = read_tokenizer_files(model_dir)
     definition, inexact_reason = apply_class_rules(files)
     try:
-        backend = cast("Tokenizer", Tokenizer.from_str(json.dumps(definition)))
-    except Exception as error:  # noqa: BLE001 (the Rust library raises bare Exception for every malformed file)
+        backend = Tokenizer.from_str(json.dumps(definition))
+    except Exception as error:  # the Rust library raises bare Exception for every malformed file
         raise DesktopFtError(
             "tokenizer_invalid",
             "The model's tokenizer cannot be loaded",
@@ -164,7 +164,7 @@ def _special_tokens(backend: Tokenizer, files: TokenizerFiles) -> SpecialTokens:
     pad = files.special_tokens.get("pad_token") or eos
 
     def id_of(text: str | None) -> int | None:
-        return None if text is None else cast("int | None", backend.token_to_id(text))
+        return None if text is None else backend.token_to_id(text)
 
     eos_id = id_of(eos)
     stop_ids = files.stop_ids | ({eos_id} if eos_id is not None else set())

@@ -10,9 +10,7 @@ from desktop_ft.core.device import DeviceFacts
 from desktop_ft.core.memory.formulas import Phase, peak_phase
 from desktop_ft.core.memory.plan import Plan
 
-TermKey = Literal[
-    "cuda_context", "weights", "adapter", "gradients", "optimizer", "activations", "logits", "buffers", "auxiliary_models"
-]
+TermKey = Literal["cuda_context", "weights", "adapter", "gradients", "optimizer", "activations", "logits", "buffers", "auxiliary_models"]
 Verdict = Literal["fits", "tight", "does_not_fit"]
 TERM_KEYS: Final[tuple[TermKey, ...]] = (
     "cuda_context", "weights", "adapter", "gradients", "optimizer", "activations", "logits", "buffers", "auxiliary_models",

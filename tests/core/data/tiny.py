@@ -53,18 +53,13 @@ _SMOL_HEAD = (
     "{{ '<|im_start|>system\nYou are a helpful AI assistant.<|im_end|>\n' }}{% endif %}"
 )
 _SMOL_TAIL = "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-SMOL = (
-    _SMOL_HEAD + "{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}" + _SMOL_TAIL
-)
+SMOL = _SMOL_HEAD + "{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}" + _SMOL_TAIL
 SMOL_MARKED = (
     _SMOL_HEAD + "{{'<|im_start|>' + message['role'] + '\n'}}{% if message['role'] == 'assistant' %}{% generation %}"
     "{{ message['content'] + '<|im_end|>' }}{% endgeneration %}{% else %}{{ message['content'] + '<|im_end|>' }}{% endif %}{{ '\n' }}"
     + _SMOL_TAIL
 )
-_LLAMA_HEAD = (
-    "{{ bos_token }}{% for message in messages %}"
-    "{{ '<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n' }}"
-)
+_LLAMA_HEAD = "{{ bos_token }}{% for message in messages %}{{ '<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n' }}"
 _LLAMA_TAIL = "{% endfor %}{% if add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{% endif %}"
 LLAMA = _LLAMA_HEAD + "{{ message['content'] | trim + '<|eot_id|>' }}" + _LLAMA_TAIL
 LLAMA_MARKED = (
