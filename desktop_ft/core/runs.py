@@ -29,20 +29,10 @@ _PID_LIMIT: Final = 1 << 31
 
 
 @dataclass(frozen=True)
-class RunDir:
-    """Names of everything in a run's folder."""
+class EngineDir:
+    """Names of what every folder has in which an engine works, be it a run's or a job's."""
 
     path: Path
-
-    @property
-    def config_file(self) -> Path:
-        """The configuration as the person stated it."""
-        return self.path / "run.yaml"
-
-    @property
-    def resolved_file(self) -> Path:
-        """Every ``auto`` with its value and reason."""
-        return self.path / "resolved.yaml"
 
     @property
     def events_file(self) -> Path:
@@ -55,14 +45,34 @@ class RunDir:
         return self.path / "console.log"
 
     @property
-    def environment_file(self) -> Path:
-        """Versions, device, hashes of data, tokenizer and template."""
-        return self.path / "environment.json"
+    def control(self) -> Path:
+        """Requests to the engine, numbered."""
+        return self.path / "control"
 
     @property
     def lock_file(self) -> Path:
         """The engine that works here."""
         return self.path / "lock.json"
+
+
+@dataclass(frozen=True)
+class RunDir(EngineDir):
+    """Names of everything in a run's folder."""
+
+    @property
+    def config_file(self) -> Path:
+        """The configuration as the person stated it."""
+        return self.path / "run.yaml"
+
+    @property
+    def resolved_file(self) -> Path:
+        """Every ``auto`` with its value and reason."""
+        return self.path / "resolved.yaml"
+
+    @property
+    def environment_file(self) -> Path:
+        """Versions, device, hashes of data, tokenizer and template."""
+        return self.path / "environment.json"
 
     @property
     def checkpoints(self) -> Path:
@@ -134,7 +144,7 @@ def open_run(folder: Path) -> RunDir:
 # --- the lock --------------------------------------------------------------------------------------------------------
 
 
-def read_lock(run: RunDir) -> ProcessMark | None:
+def read_lock(run: EngineDir) -> ProcessMark | None:
     """Who last took the lock, alive or not."""
     try:
         value = cast("object", json.loads(run.lock_file.read_text(encoding="utf-8")))
@@ -149,13 +159,13 @@ def read_lock(run: RunDir) -> ProcessMark | None:
     return None
 
 
-def live_engine(run: RunDir) -> ProcessMark | None:
+def live_engine(run: EngineDir) -> ProcessMark | None:
     """The engine that works in this folder now, or None."""
     mark = read_lock(run)
     return mark if mark is not None and is_alive(mark) else None
 
 
-def take_lock(run: RunDir, mark: ProcessMark) -> None:
+def take_lock(run: EngineDir, mark: ProcessMark) -> None:
     """Become the one engine of this folder.
 
     Raises:
@@ -165,7 +175,7 @@ def take_lock(run: RunDir, mark: ProcessMark) -> None:
         _take_lock(run, mark)
 
 
-def _take_lock(run: RunDir, mark: ProcessMark) -> None:
+def _take_lock(run: EngineDir, mark: ProcessMark) -> None:
     other = live_engine(run)
     if other is not None and other.pid != mark.pid:
         raise DesktopFtError(
@@ -177,7 +187,7 @@ def _take_lock(run: RunDir, mark: ProcessMark) -> None:
     write_json(run.lock_file, {"v": 1, "pid": mark.pid, "started": mark.started, "since_boot": mark.since_boot})
 
 
-def release_lock(run: RunDir) -> None:
+def release_lock(run: EngineDir) -> None:
     """Leave the folder to the next engine."""
     run.lock_file.unlink(missing_ok=True)
 
