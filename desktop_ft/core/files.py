@@ -53,7 +53,7 @@ def _replace(source: Path, target: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """As `write_atomic`, UTF-8 with ``\\n`` line ends."""
+    """As `write_atomic`, UTF-8 with line feeds as line ends."""
     write_atomic(path, text.encode("utf-8"))
 
 
