@@ -78,7 +78,9 @@ def _frozen(array: _Array) -> _Array:
 
 
 def _grown(array: _Array, least_size: int) -> _Array:
-    return np.resize(array, max(2 * len(array), least_size))
+    grown = np.empty(max(2 * len(array), least_size), dtype=array.dtype)
+    grown[: len(array)] = array
+    return grown
 
 
 class CurveStore:
@@ -108,6 +110,25 @@ class CurveStore:
         value = np.nan if event.loss is None else event.loss
         self._curves["eval_loss"].extend(np.array([event.step], np.int64), np.array([value], np.float64))
         self.version += 1
+
+    def steps_at_both_ends(self, num_first: int = 100, num_last: int = 1000) -> list[StepDone]:
+        """The first and the newest steps as events again, without what no curve keeps."""
+        size = len(self._curves["loss"])
+        places = [*range(min(num_first, size)), *range(max(num_first, size - num_last), size)]
+        return [self._step_at(place) for place in places]
+
+    def _step_at(self, place: int) -> StepDone:
+        values = {name: self._curves[name].values[place] for name in _STEP_CURVES}
+        numbers = {name: None if np.isnan(value) else float(value) for name, value in values.items()}
+        return StepDone(
+            step=int(self._curves["loss"].steps[place]),
+            epoch=0.0,
+            loss=numbers["loss"],
+            grad_norm=numbers["grad_norm"],
+            learning_rate=numbers["learning_rate"],
+            tokens_per_second=numbers["tokens_per_second"],
+            memory_bytes=int(numbers["memory_bytes"] or 0),
+        )
 
     def cut(self, last_step: int) -> None:
         """Forget everything after a step: a resumed run does these steps again."""

@@ -28,6 +28,7 @@ from desktop_ft.core.events import (
     StepDone,
     WarningRaised,
 )
+from desktop_ft.core.health import HealthNote, health
 from desktop_ft.core.processes import ProcessMark
 from desktop_ft.core.runs import RunDir, RunStatus
 from desktop_ft.jobs.curves import CurveStore
@@ -63,6 +64,7 @@ class RunModel(QObject):
         session_time: When the present (or last) engine started.
         last_time: Time of the newest event.
         curves: Every series by step.
+        evaluations: Every one, by step.
         best_evaluation: The lowest evaluation loss.
         samples: By prompt, in order of the prompts; each list rises by step, step 0 is before training.
         warnings: As they came.
@@ -103,6 +105,7 @@ class RunModel(QObject):
         self.session_time: float | None = None
         self.last_time: float | None = None
         self.curves = CurveStore()
+        self.evaluations: list[EvaluationDone] = []
         self.best_evaluation: BestEvaluation | None = None
         self.samples: dict[str, list[SampleDone]] = {}
         self.warnings: list[WarningRaised] = []
@@ -144,6 +147,14 @@ class RunModel(QObject):
     def time_left(self) -> TimeLeft | None:
         """How long it still takes; None where it does not go or too little was seen."""
         return self.pace.time_left(self.step, self.num_steps) if self.status == "running" else None
+
+    def health(self, high_bytes: int | None = None) -> tuple[HealthNote, ...]:
+        """What the curves say in words, the worst first; from the first and the newest steps where there are many.
+
+        Args:
+            high_bytes: The upper end of the memory estimate.
+        """
+        return health(self.curves.steps_at_both_ends(), self.evaluations, predicted_bytes=self.predicted_bytes, high_bytes=high_bytes)
 
     # --- folding -----------------------------------------------------------------------------------------------------
 
@@ -222,8 +233,8 @@ class RunModel(QObject):
 
     def _on_evaluation(self, event: EvaluationDone) -> None:
         self.curves.add_evaluation(event)
-        if event.loss is not None and (self.best_evaluation is None or event.loss < self.best_evaluation.loss):
-            self.best_evaluation = BestEvaluation(event.step, event.loss)
+        self.evaluations = [*(earlier for earlier in self.evaluations if earlier.step < event.step), event]
+        self.best_evaluation = _best(self.evaluations)
         self.pace.add_pause(event.seconds)
         self._changed.add("curves")
 
@@ -232,9 +243,8 @@ class RunModel(QObject):
         self.curves.cut(step)
         self.samples = {prompt: [sample for sample in found if sample.step <= step] for prompt, found in self.samples.items()}
         self.checkpoints = {saved: event for saved, event in self.checkpoints.items() if saved <= step}
-        evaluations = self.curves["eval_loss"]
-        pairs = [(float(loss), int(at)) for at, loss in zip(evaluations.steps, evaluations.values, strict=True) if loss == loss]  # noqa: PLR0124 # NaN
-        self.best_evaluation = BestEvaluation(min(pairs)[1], min(pairs)[0]) if pairs else None
+        self.evaluations = [event for event in self.evaluations if event.step <= step]
+        self.best_evaluation = _best(self.evaluations)
 
     # --- what the worker says ----------------------------------------------------------------------------------------
 
@@ -293,7 +303,7 @@ class RunModel(QObject):
         self.error = error
         self._is_expecting_engine = False
         self._changed.add("messages")
-        if self.status == "starting":
+        if self.is_live:
             self._set_status("failed")
         self._announce()
 
@@ -312,6 +322,11 @@ class RunModel(QObject):
         for part in _PARTS:
             if part in changed:
                 cast("SignalInstance", getattr(self, f"{part}_changed")).emit()
+
+
+def _best(evaluations: Iterable[EvaluationDone]) -> BestEvaluation | None:
+    measured = [BestEvaluation(event.step, event.loss) for event in evaluations if event.loss is not None]
+    return min(measured, key=lambda best: best.loss, default=None)
 
 
 def crash_error(end: EngineEnd, where: str = "", checkpoints: bool = False) -> DesktopFtError:

@@ -108,7 +108,9 @@ def test_curves_grow_and_are_read_only(model: RunModel) -> None:
 
 
 def test_the_engines_own_error_is_kept_when_it_ends(model: RunModel) -> None:
-    model.fold([started(), ErrorRaised(code="oom", title="Out of memory", message="m", hint="h", traceback="t"), RunFinished(status="failed")])
+    model.fold(
+        [started(), ErrorRaised(code="oom", title="Out of memory", message="m", hint="h", traceback="t"), RunFinished(status="failed")]
+    )
     model.on_engine_ended(EngineEnd("failed", exit_code=1))
     assert model.error is not None
     assert (model.status, model.error.code, model.error_details) == ("failed", "oom", "t")
@@ -139,6 +141,15 @@ def test_a_live_run_that_is_attached_to_is_running(model: RunModel) -> None:
     model.fold([started(pid=7), step(1)])
     model.on_engine_started(ProcessMark(7, 0.0))
     assert (model.status, model.step) == ("running", 1)
+
+
+def test_health_is_said_of_the_runs_own_curves(model: RunModel) -> None:
+    model.fold([started(), *(step(number, loss=2.0 - number / 100) for number in range(1, 31))])
+    assert [note.tone for note in model.health()] == ["good"]
+    model.fold([step(31, loss=None)])
+    assert model.health()[0].tone == "bad"
+    assert model.curves.steps_at_both_ends(2, 3)[-1].memory_bytes == 1 << 30
+    assert [event.step for event in model.curves.steps_at_both_ends(2, 3)] == [1, 2, 29, 30, 31]
 
 
 # --- time left -------------------------------------------------------------------------------------------------------
@@ -176,7 +187,8 @@ def test_time_left_counts_evaluations_and_saves(model: RunModel) -> None:
 def test_a_run_that_slows_down_is_less_certain(model: RunModel) -> None:
     steady, slowing = RunModel(RunDir(Path("/runs/a"))), RunModel(RunDir(Path("/runs/b")))
     for one, slowdown in ((steady, 0.0), (slowing, 0.05)):
-        now, events = 1000.0, [started()]
+        now = 1000.0
+        events: list[Event] = [started()]
         for number in range(1, 41):
             seconds = 1.0 + slowdown * number
             now += seconds
