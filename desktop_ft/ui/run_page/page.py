@@ -5,7 +5,6 @@ The model's signals only mark what is out of date; a timer brings it up to date 
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Final, cast
 
 from PySide6.QtCore import QTimer, Signal
@@ -95,10 +94,8 @@ class RunPage(QFrame):
         return tabs, stack
 
     def _new_curves(self) -> QWidget:
-        side = QWidget()
+        side = _SideColumn()
         side.setLayout(column(self.health, (self.sample, 1), gap=12))
-        side.setFixedWidth(em(_SIDE_EM))
-        theme_manager().changed.connect(partial(_hold_width, side))
         return VerticalScrollPage(row((self.charts, 1), side, gap=12), name=self.tr("Curves"))
 
     def _lay_out(self) -> None:
@@ -201,6 +198,10 @@ class RunPage(QFrame):
             self._read_facts()
             return
         self.set_facts(facts)
+
+    def facts_are_read(self) -> bool:
+        """Whether the thread that reads resolved settings has nothing left to do."""
+        return self._facts_task is None or self._facts_task.isFinished()
 
     def set_facts(self, facts: RunFacts) -> None:
         """Show resolved settings and prediction; called by the page itself once they are read."""
@@ -305,6 +306,13 @@ class RunPage(QFrame):
             self.notice_raised.emit(answer.message or self.tr("The engine refused the request."))
 
 
-def _hold_width(side: QWidget) -> None:
-    """The side column is sized in ems of the font."""
-    side.setFixedWidth(em(_SIDE_EM))
+class _SideColumn(QWidget):
+    """As wide as its ems of the font."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        theme_manager().changed.connect(self._on_theme_changed)
+        self._on_theme_changed()
+
+    def _on_theme_changed(self) -> None:
+        self.setFixedWidth(em(_SIDE_EM))
