@@ -18,6 +18,9 @@ from desktop_ft.core.memory.plan import Plan, adapter_parameters, linears
 HEAD_TILE_TOKENS: Final = 4096
 HEAD_TILE_VOCABULARY: Final = 32768
 """Largest piece of the logits that TRL's fused head makes at once (trl/kernels/chunked_logprob.py)."""
+HEAD_BYTES_WITHOUT_TRITON: Final = 29
+"""Without Triton (a CPU, Windows, macOS) the same file works on a tile with torch's operators: at the worst instant seven
+float32 copies of it and one byte a logit for the mask of the targets."""
 ROPE_AND_RANK_BYTES: Final = 752
 """Cosine, sine and the rank's terms at rank 16 in the recomputed block; 14 bytes for each further rank."""
 
@@ -189,13 +192,14 @@ def _mask_bytes(plan: Plan) -> int:
 
 
 def head_bytes(plan: Plan) -> int:
-    """The fused head's backward pass: a tile of logits, the labelled rows in 16 bit, their gradient in 32 and in 16 bit.
+    """The fused head's backward pass: a tile of logits, the rows in the model's format, their gradient in 32 bit and again.
 
     The worst case is counted: every token has a label. The gradient of a trained head is the caller's.
     """
     tokens, shape, per = plan.num_tokens, plan.shape, plan.weight_bytes
     rows, columns = min(tokens, HEAD_TILE_TOKENS), min(shape.vocab_size, HEAD_TILE_VOCABULARY)
-    return rows * columns * per + tokens * shape.hidden_size * (4 + 2 * per) + 28 * tokens
+    tile = rows * HEAD_TILE_VOCABULARY * per if plan.has_triton else rows * columns * (per + HEAD_BYTES_WITHOUT_TRITON)
+    return tile + tokens * shape.hidden_size * (4 + 2 * per) + 28 * tokens
 
 
 def optimizer_bytes(plan: Plan, num_trainable: int, bytes_each: int) -> int:
