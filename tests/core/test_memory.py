@@ -69,7 +69,15 @@ def test_stock_runs_on_an_h100_within_three_percent(name: str) -> None:
 
 CPU_ROWS: Final = [
     # model, method, DoRA, micro-batch, tokens, checkpointing, accumulation, peak resident MiB
+    (SMALL, "lora", False, 8, 128, False, 1, 929),
+    (SMALL, "lora", True, 8, 128, False, 1, 1033),
+    (SMALL, "full", False, 8, 128, False, 1, 914),
     (SMOLLM2, "lora", False, 2, 256, False, 1, 2806),
+    (SMOLLM2, "lora", False, 2, 256, True, 1, 2108),
+    (SMOLLM2, "lora", False, 8, 256, False, 1, 7620),
+    (SMOLLM2, "lora", False, 8, 256, True, 1, 5245),
+    (SMOLLM2, "lora", True, 2, 256, False, 1, 3567),
+    (SMOLLM2, "full", False, 2, 256, False, 1, 3910),
 ]
 """Peak resident memory of a process with SFTTrainer (torch 2.13 without CUDA, one thread, float32, three steps)."""
 
@@ -81,6 +89,7 @@ def test_runs_on_a_cpu_within_the_stated_uncertainty(
     changes: dict[str, object] = {"method__use_dora": use_dora, "training__activation_checkpointing": checkpointing}
     result = estimate(run(kind, micro, micro * accumulation, length, **changes), model, CPU)
     assert result.low_bytes <= peak_mib * MIB <= result.high_bytes
+    assert result.total_bytes == pytest.approx(peak_mib * MIB, rel=0.15)
 
 
 # --- behaviour -------------------------------------------------------------------------------------------------------

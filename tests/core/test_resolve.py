@@ -129,7 +129,9 @@ def test_ten_evaluations_over_a_run_and_never_less_than_a_step_apart() -> None:
 
 
 def test_partial_batches_and_small_data_are_said() -> None:
-    assert resolve(PLAIN, SMALL, CPU, 1607, 0).notes == ("The last step of each epoch has 7 of 16 examples; its loss is a mean over those.",)
+    assert resolve(PLAIN, SMALL, CPU, 1607, 0).notes == (
+        "The last step of each epoch has 7 of 16 examples; its loss is a mean over those.",
+    )
     assert resolve(PLAIN, SMALL, CPU, 1600, 0).notes == ()
     small = resolve(PLAIN, SMALL, CPU, 5, 0).notes
     assert "5 examples, fewer than the global batch of 16" in small[0]
@@ -153,7 +155,11 @@ def test_a_newer_or_damaged_file_is_refused(tmp_path: Path) -> None:
     resolved = resolve(PLAIN, LLAMA_8B, H100, 1007, 50)
     save_resolved(replace(resolved, notes=("ü",)), path)
     values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    for change, code in (({"version": 2}, "resolved_too_new"), ({"num_steps": "many"}, "resolved_damaged"), ({"config": 1}, "resolved_damaged")):
+    for change, code in (
+        ({"version": 2}, "resolved_too_new"),
+        ({"num_steps": "many"}, "resolved_damaged"),
+        ({"config": 1}, "resolved_damaged"),
+    ):
         path.write_text(yaml.safe_dump({**values, **change}), encoding="utf-8")
         with pytest.raises(DesktopFtError) as caught:
             load_resolved(path)

@@ -118,7 +118,8 @@ def _fit(config: RunConfig, model: ModelInfo, device: DeviceFacts, base: Choices
     if model.shape is None:
         return smallest, "unknown"
     judged = [
-        (choices, verdict(predict(make_plan(config, model, device, choices, longest_example), device), device.free_bytes)) for choices in candidates
+        (choices, verdict(predict(make_plan(config, model, device, choices, longest_example), device), device.free_bytes))
+        for choices in candidates
     ]
     best = next((pair for wanted in ("fits", "tight") for pair in judged if pair[1] == wanted), None)
     return best or (smallest, "does_not_fit")
@@ -163,4 +164,8 @@ def _checkpointing_reason(found: Found, *, checkpointing: bool) -> str:
         return "On, as the memory of this architecture cannot be predicted."
     if not checkpointing:
         return "Off: the run fits without, and each step is about a quarter faster."
-    return "On: it saves most, though the run does not fit even so." if found == "does_not_fit" else "On: without it this micro-batch would not fit."
+    return (
+        "On: it saves most, though the run does not fit even so."
+        if found == "does_not_fit"
+        else "On: without it this micro-batch would not fit."
+    )
