@@ -86,8 +86,8 @@ CPU_ROWS: Final = [
 def test_runs_on_a_cpu_within_the_stated_uncertainty(
     model: ModelInfo, kind: str, use_dora: bool, micro: int, length: int, checkpointing: bool, accumulation: int, peak_mib: int
 ) -> None:
-    changes: dict[str, object] = {"method__use_dora": use_dora, "training__activation_checkpointing": checkpointing}
-    result = estimate(run(kind, micro, micro * accumulation, length, **changes), model, CPU)
+    config = run(kind, micro, micro * accumulation, length, method__use_dora=use_dora, training__activation_checkpointing=checkpointing)
+    result = estimate(config, model, CPU)
     assert result.low_bytes <= peak_mib * MIB <= result.high_bytes
     assert result.total_bytes == pytest.approx(peak_mib * MIB, rel=0.15)
 
@@ -138,9 +138,9 @@ def test_full_fine_tuning_is_a_maximum_over_phases_and_not_a_sum() -> None:
     ],
 )
 def test_what_needs_more_is_predicted_to_need_more(change: dict[str, object]) -> None:
-    plain: dict[str, object] = {"training__activation_checkpointing": True, "model__dtype": "bfloat16"}
-    less = estimate(run(micro=4, **plain), LLAMA_8B, H100)
-    more = estimate(run(micro=4, **{**plain, **change}), LLAMA_8B, H100)
+    config = run(micro=4, training__activation_checkpointing=True, model__dtype="bfloat16")
+    less = estimate(config, LLAMA_8B, H100)
+    more = estimate(changed_config(config, {path.replace("__", "."): value for path, value in change.items()}), LLAMA_8B, H100)
     assert more.total_bytes > less.total_bytes
 
 

@@ -117,7 +117,7 @@ def _fit(config: RunConfig, model: ModelInfo, device: DeviceFacts, base: Choices
         return candidates[0], "stock"
     if model.shape is None:
         return smallest, "unknown"
-    judged = [
+    judged: list[tuple[Choices, Found]] = [
         (choices, verdict(predict(make_plan(config, model, device, choices, longest_example), device), device.free_bytes))
         for choices in candidates
     ]
