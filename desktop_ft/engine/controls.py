@@ -13,7 +13,7 @@ from desktop_ft.core.config import RunConfig, problems_of, set_value
 from desktop_ft.core.control import Control, read_controls
 from desktop_ft.core.eventlog import EventTail, EventWriter
 from desktop_ft.core.events import ControlDone, PhaseChanged
-from desktop_ft.core.runs import RunDir
+from desktop_ft.core.runs import EngineDir
 from desktop_ft.engine.randomness import RandomState
 from desktop_ft.engine.stopping import StopFlag
 
@@ -33,7 +33,7 @@ class ControlFolder:
         started: When this child started, seconds since the epoch; what was asked before that was asked of another.
     """
 
-    def __init__(self, run: RunDir, events: EventWriter, started: float) -> None:
+    def __init__(self, run: EngineDir, events: EventWriter, started: float) -> None:
         self._run = run
         self._events = events
         self._last = _last_answered(run)
@@ -62,7 +62,7 @@ class ControlFolder:
         self._events.write(ControlDone(number=control.number, control=control.kind, accepted=accepted, message=message))
 
 
-def _last_answered(run: RunDir) -> int:
+def _last_answered(run: EngineDir) -> int:
     answers = [event.number for event in EventTail(run.events_file).read_all() if isinstance(event, ControlDone)]
     return max(answers, default=0)
 

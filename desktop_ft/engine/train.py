@@ -9,6 +9,7 @@ from typing import cast
 from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback
 
+from desktop_ft.core.base_model import base_hashes
 from desktop_ft.core.config import RunConfig
 from desktop_ft.core.data.dataset import TrainingData
 from desktop_ft.core.data.tokenizer import ModelTokenizer, load_tokenizer
@@ -132,7 +133,7 @@ class TrainingRun:
         self, model_info: ModelInfo, tokenizer: ModelTokenizer, data: TrainingData, device: DeviceFacts, *, is_new: bool
     ) -> None:
         fingerprints = {f"data_{side}": fingerprint.sha256 for side, fingerprint in data.fingerprints.items()}
-        hashes = {**fingerprints, "tokenizer": tokenizer.sha256, "chat_template": tokenizer.template_sha256}
+        hashes = {**fingerprints, **base_hashes(model_info.path), "tokenizer": tokenizer.sha256, "chat_template": tokenizer.template_sha256}
         if not is_new:
             environment.check_unchanged(self._run, hashes)
         environment.record(self._run, device, str(model_info.path), hashes)

@@ -96,7 +96,9 @@ def _problems(details: ErrorDetails) -> list[Problem]:
     if kind == "extra_forbidden":
         return [_unknown_key(path)]
     if kind == "missing":
-        required = [path] if path in SETTINGS else [name for name, info in SETTINGS.items() if info.required and name.startswith(f"{path}.")]
+        required = (
+            [path] if path in SETTINGS else [name for name, info in SETTINGS.items() if info.required and name.startswith(f"{path}.")]
+        )
         return [Problem(name, "is missing.", _hint(name)) for name in required]
     shown = repr(cast("object", details["input"]))
     return [Problem(path, f"{shown[:80]} is not allowed: {details['msg'].lower()}.", _hint(path))]

@@ -100,7 +100,7 @@ def resolve_paths(values: Values, folder: Path) -> Values:
         part = result.get(section)
         if isinstance(part, dict):
             fields = cast("Values", part)
-            result[section] = {**fields, **{key: _absolute(fields[key], folder, is_model=section == "model")}} if key in fields else fields
+            result[section] = {**fields, key: _absolute(fields[key], folder, is_model=section == "model")} if key in fields else fields
     return result
 
 
@@ -150,11 +150,17 @@ def parse_override(text: str) -> tuple[str, object]:
     path, equals, value = text.partition("=")
     if not equals or not path.strip():
         raise DesktopFtError(
-            "override_malformed", "A --set is malformed", f"'{text}' is not of the form PATH=VALUE.", "Write for example: --set method.rank=8"
+            "override_malformed",
+            "A --set is malformed",
+            f"'{text}' is not of the form PATH=VALUE.",
+            "Write for example: --set method.rank=8",
         )
     try:
         return path.strip(), cast("object", yaml.safe_load(value))
     except yaml.YAMLError as error:
         raise DesktopFtError(
-            "override_malformed", "A --set is malformed", f"The value of '{text}' is not readable.", 'Put text in quotes: --set name="my run"'
+            "override_malformed",
+            "A --set is malformed",
+            f"The value of '{text}' is not readable.",
+            'Put text in quotes: --set name="my run"',
         ) from error

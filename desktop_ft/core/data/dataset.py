@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from desktop_ft.core.data.fingerprint import Fingerprint, example_fingerprint, file_fingerprint
-from desktop_ft.core.data.formats import Detection, resolve_format, to_example
+from desktop_ft.core.data.formats import PREFERENCE_FORMATS, Detection, resolve_format, to_example
 from desktop_ft.core.data.read import Rows, read_rows
 from desktop_ft.core.data.records import Conversation, Example, PlainText, PromptCompletion
 from desktop_ft.core.data.split import split_indices
@@ -108,7 +108,10 @@ def load_training_data(
         num_truncated=sum(tokenised.truncated for tokenised in kept),
         train_examples=[example for example, _ in kept_train],
         eval_examples=[example for example, _ in kept_eval],
-        notes=_notes(learnt, kept, num_masked, fraction if eval is None else 0.0, assistant_only_loss),
+        notes=(
+            *_format_notes(detection.format),
+            *_notes(learnt, kept, num_masked, fraction > 0 and not held_out, assistant_only_loss),
+        ),
     )
 
 
@@ -172,8 +175,14 @@ def _check_eval(path: Path | None, kept: _Side) -> None:
         )
 
 
+def _format_notes(format_name: str) -> tuple[str, ...]:
+    if format_name in PREFERENCE_FORMATS:
+        return ("These are preference pairs; supervised fine-tuning learns the chosen answers and leaves the rejected ones out.",)
+    return ()
+
+
 def _notes(
-    learnt: Sequence[Example], kept: Sequence[TokenisedExample], num_masked: int, fraction: float, assistant_only_loss: bool
+    learnt: Sequence[Example], kept: Sequence[TokenisedExample], num_masked: int, lacks_eval: bool, assistant_only_loss: bool
 ) -> tuple[str, ...]:
     notes: list[str] = []
     if num_masked:
@@ -184,7 +193,7 @@ def _notes(
     num_without_end = sum(not example.ends_with_eos and not example.truncated for example in kept)
     if num_without_end:
         notes.append(f"{num_without_end} examples do not teach the model to stop: no end token is learnt at their end.")
-    if fraction > 0 and len({example_fingerprint(example) for example in learnt}) < 2:
+    if lacks_eval:
         notes.append("Nothing was held out: there is only one distinct example.")
     if assistant_only_loss and not any(_has_turns(example) for example in learnt):
         notes.append("Training on the assistant's turns only does not apply: these examples have no turns.")
