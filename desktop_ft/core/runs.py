@@ -1,10 +1,10 @@
 """One run's folder: its files, its lock, its checkpoints and what became of it.
 
-    run.yaml        the configuration as written
-    resolved.yaml   every auto with its value and reason, written once by the engine
-    events.jsonl    what happened
-    console.log     what libraries printed
-    environment.json, lock.json, control/, checkpoints/step-000100/, adapter/ or model/, exports/, jobs/
+run.yaml        the configuration as written
+resolved.yaml   every auto with its value and reason, written once by the engine
+events.jsonl    what happened
+console.log     what libraries printed
+environment.json, lock.json, control/, checkpoints/step-000100/, adapter/ or model/, exports/, jobs/
 """
 
 from __future__ import annotations
@@ -119,7 +119,10 @@ def create_run(folder: Path, config: RunConfig) -> RunDir:
     run = RunDir(folder)
     if run.config_file.exists() or run.events_file.exists():
         raise DesktopFtError(
-            "run_exists", "This folder has a run already", f"{folder} holds a run.", "Choose another folder, or resume it: desktop-ft resume"
+            "run_exists",
+            "This folder has a run already",
+            f"{folder} holds a run.",
+            "Choose another folder, or resume it: desktop-ft resume",
         )
     save_config(config, run.config_file)
     return run
