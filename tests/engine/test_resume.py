@@ -146,9 +146,7 @@ def test_a_complete_run_is_not_trained_again(whole: RunDir, capfd: pytest.Captur
     assert whole.events_file.read_bytes() == log
 
 
-@pytest.mark.parametrize(
-    ("what", "code"), CHANGES
-)
+@pytest.mark.parametrize(("what", "code"), CHANGES)
 def test_what_changed_since_is_refused(
     what: str,
     code: str,
