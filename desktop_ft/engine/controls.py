@@ -190,3 +190,5 @@ def set_learning_rate(scheduler: LambdaLR, rate: float) -> None:
             group["lr"].fill_(height)
         else:
             group["lr"] = height
+    # Trainer tells what get_last_lr() says, which torch otherwise renews only in the schedule's next step.
+    inner._last_lr = [float(group["lr"]) for group in inner.optimizer.param_groups]
