@@ -94,7 +94,9 @@ def test_time_between_two_engines_is_not_counted(run: RunDir) -> None:
     assert (summary.step, summary.loss) == (2, 1.0)
 
 
-@pytest.mark.parametrize("tail", ['{"v":1,"kind":"step","st', '{"kind":"step"}\n', "\x00\x00\n", '{"v":1,"kind":"run_started","pid":"x"}\n'])
+@pytest.mark.parametrize(
+    "tail", ['{"v":1,"kind":"step","st', '{"kind":"step"}\n', "\x00\x00\n", '{"v":1,"kind":"run_started","pid":"x"}\n']
+)
 def test_what_is_no_event_at_the_end_is_passed_over(run: RunDir, tail: str) -> None:
     write(run, started(), step(1), step(2, loss=None), tail=tail)
     summary = summarize_run(run)

@@ -117,7 +117,16 @@ def test_a_clock_that_is_set_does_not_end_a_process() -> None:
 
 @pytest.mark.parametrize(
     "content",
-    ["", "{", "[]", "{}", '{"pid": "1", "started": 1}', '{"pid": true, "started": 1}', '{"pid": -5, "started": 1}', f'{{"pid": {2**70}, "started": 1}}'],
+    [
+        "",
+        "{",
+        "[]",
+        "{}",
+        '{"pid": "1", "started": 1}',
+        '{"pid": true, "started": 1}',
+        '{"pid": -5, "started": 1}',
+        f'{{"pid": {2**70}, "started": 1}}',
+    ],
 )
 def test_a_damaged_lock_is_none(run: RunDir, content: str) -> None:
     run.lock_file.write_text(content, encoding="utf-8")
@@ -173,7 +182,11 @@ def hear(child: subprocess.Popen[str]) -> str:
 
 def test_a_process_is_killed_with_its_children() -> None:
     parent = subprocess.Popen(
-        [sys.executable, "-c", "import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', 'input()'], stdin=-1); print(p.pid, flush=True); p.wait()"],
+        [
+            sys.executable,
+            "-c",
+            "import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', 'input()'], stdin=-1); print(p.pid, flush=True); p.wait()",
+        ],
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -229,7 +242,11 @@ def test_a_checkpoint_that_is_saved_again_stays_sound(run: RunDir, save: Callabl
         (lambda folder: (folder / "adapter.bin").write_bytes(b"weight"), "adapter.bin is not what was saved", False),
         (lambda folder: (folder / "adapter.bin").write_bytes(b"WEIGHTS"), "adapter.bin is not what was saved", True),
         (lambda folder: (folder / "inner" / "state.json").write_bytes(b"[]"), "inner/state.json is not what was saved", True),
-        (lambda folder: (folder / "manifest.json").write_text('{"step": 10, "files": {}}', encoding="utf-8"), "its manifest lists no files", False),
+        (
+            lambda folder: (folder / "manifest.json").write_text('{"step": 10, "files": {}}', encoding="utf-8"),
+            "its manifest lists no files",
+            False,
+        ),
     ],
 )
 def test_damage_is_found_and_the_checkpoint_before_is_used(
@@ -244,7 +261,8 @@ def test_damage_is_found_and_the_checkpoint_before_is_used(
 
 
 @pytest.mark.parametrize(
-    "manifest", ["", "[]", '{"step": "10", "files": {}}', '{"step": 10, "files": {"adapter.bin": 7}}', '{"step": 10, "files": {"../../run.yaml": {}}}']
+    "manifest",
+    ["", "[]", '{"step": "10", "files": {}}', '{"step": 10, "files": {"adapter.bin": 7}}', '{"step": 10, "files": {"../../run.yaml": {}}}'],
 )
 def test_a_damaged_manifest_is_no_sound_checkpoint(run: RunDir, save: Callable[[int], Path], manifest: str) -> None:
     (save(10) / "manifest.json").write_text(manifest, encoding="utf-8")
