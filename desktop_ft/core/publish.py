@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -25,7 +25,7 @@ _NAME: Final = re.compile(r"\.(partial|replaced)-(\d+)-(\d+)-[^-]+-(.+)")
 
 
 @contextmanager
-def partial_folder(target: Path) -> Iterator[Path]:
+def partial_folder(target: Path) -> Generator[Path]:
     """An empty folder beside the target, for what will become it; gone again when the block ends, published or not.
 
     Raises:

@@ -138,10 +138,8 @@ def _carry_out(job: JobDir, request: JobRequest, events: EventWriter, mark: Proc
     return status
 
 
-def _work(
-    job: JobDir, request: JobRequest, events: EventWriter, mark: ProcessMark, stop: StopFlag, situation: Situation
-) -> None:
-    """torch and the libraries are imported here, after the first event: the window shows a sign of life at once."""
+def _work(job: JobDir, request: JobRequest, events: EventWriter, mark: ProcessMark, stop: StopFlag, situation: Situation) -> None:
+    """Torch and the libraries are imported here, after the first event: the window shows a sign of life at once."""
     from desktop_ft.engine.controls import ControlFolder
     from desktop_ft.engine.quiet import quieten, quieten_libraries
 

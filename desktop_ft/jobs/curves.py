@@ -61,8 +61,9 @@ class Curve:
             self.cut(int(steps[0]) - 1)
         end = self._size + len(steps)
         if end > len(self._steps):
-            self._steps = _grown(self._steps, end)
-            self._values = _grown(self._values, end)
+            num_more = max(len(self._steps), end - len(self._steps))
+            self._steps = np.concatenate((self._steps, np.empty(num_more, np.int64)))
+            self._values = np.concatenate((self._values, np.empty(num_more, np.float64)))
         self._steps[self._size : end] = steps
         self._values[self._size : end] = values
         self._size = end
@@ -75,12 +76,6 @@ class Curve:
 def _frozen(array: _Array) -> _Array:
     array.flags.writeable = False
     return array
-
-
-def _grown(array: _Array, least_size: int) -> _Array:
-    grown = np.empty(max(2 * len(array), least_size), dtype=array.dtype)
-    grown[: len(array)] = array
-    return grown
 
 
 class CurveStore:

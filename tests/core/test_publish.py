@@ -40,9 +40,13 @@ def test_published_folder_has_its_name_only_at_the_end(tmp_path: Path) -> None:
 
 
 def test_error_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), partial_folder(tmp_path / "out") as partial:
-        (partial / "a.txt").write_text("half", encoding="utf-8")
-        raise RuntimeError
+    def write_half() -> None:
+        with partial_folder(tmp_path / "out") as partial:
+            (partial / "a.txt").write_text("half", encoding="utf-8")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_half()
     assert names(tmp_path) == []
 
 

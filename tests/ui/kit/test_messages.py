@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QApplication
 
 from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.ui.kit.buttons import Button
-from desktop_ft.ui.kit.messages import CrashDialog, MessageAction, MessageStrip
+from desktop_ft.ui.kit.messages import CrashDialog, crash_report, MessageAction, MessageStrip
 
 
 def titles(strip: MessageStrip) -> list[str]:
@@ -88,7 +88,7 @@ def test_the_crash_dialog_shows_and_copies_the_traceback(themed, qtbot) -> None:
     try:
         _ = 1 / 0
     except ZeroDivisionError as error:
-        dialog = CrashDialog(type(error), error, error.__traceback__, "version 1")
+        dialog = CrashDialog(crash_report(type(error), error, error.__traceback__), "version 1")
     qtbot.addWidget(dialog)
     assert "ZeroDivisionError: division by zero" in dialog.report()
     copy = next(b for b in dialog.findChildren(Button) if "Copy" in b.accessibleName())
