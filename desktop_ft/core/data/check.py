@@ -1,0 +1,355 @@
+"""Look into a data file: format, counts, lengths, what is wrong with it and whether it is good enough; and view it as the trainer will.
+
+Pure: reads files, changes none. No torch. A tokenizer is optional and only used if given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from desktop_ft.core.data.fingerprint import example_fingerprint
+from desktop_ft.core.data.formats import AUTO, resolve_format, to_example
+from desktop_ft.core.data.lengths import Lengths, measure
+from desktop_ft.core.data.read import MalformedRow, Rows, malformed_row, read_rows
+from desktop_ft.core.data.records import Example, PlainText, answers
+from desktop_ft.core.data.tokenise import ROW_ERRORS, TokenisedExample, tokenise, tokenise_row
+from desktop_ft.core.errors import DesktopFtError
+
+if TYPE_CHECKING:
+    from desktop_ft.core.data.tokenizer import ModelTokenizer
+
+FEW_ROWS = 100
+"""Below this many examples a fine-tune mostly learns them by heart."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One kind of fault.
+
+    Attributes:
+        code: Stable name, as the command line documents.
+        title: A few words.
+        message: What was found, with numbers, and why it matters.
+        severity: ``info``, ``warning`` or ``error`` (training would refuse).
+        rows: 0-based indices of the rows, ascending.
+        fix: What to do.
+    """
+
+    code: str
+    title: str
+    message: str
+    severity: str
+    rows: tuple[int, ...]
+    fix: str
+
+    def to_dict(self) -> dict[str, object]:
+        """The shape that ``data inspect --json`` documents."""
+        return {
+            "code": self.code,
+            "title": self.title,
+            "message": self.message,
+            "severity": self.severity,
+            "num_rows": len(self.rows),
+            "rows": list(self.rows),
+            "fix": self.fix,
+        }
+
+
+@dataclass(frozen=True)
+class DataReport:
+    """What a file holds.
+
+    Attributes:
+        format: Its format.
+        format_reason: Why.
+        num_rows: Rows seen.
+        num_usable: Rows that can be trained on.
+        columns: Column names.
+        lengths: Lengths in tokens; None without a tokenizer.
+        score: 0 to 100: good enough to train?
+        score_reasons: What took points off, or what is fine.
+        findings: What is wrong, the worst first.
+    """
+
+    format: str
+    format_reason: str
+    num_rows: int
+    num_usable: int
+    columns: tuple[str, ...]
+    lengths: Lengths | None
+    score: int
+    score_reasons: tuple[str, ...]
+    findings: tuple[Finding, ...]
+
+    def to_dict(self) -> dict[str, object]:
+        """The shape that ``data inspect --json`` documents; ``lengths`` is empty without a tokenizer."""
+        return {
+            "format": self.format,
+            "format_reason": self.format_reason,
+            "num_rows": self.num_rows,
+            "num_usable": self.num_usable,
+            "columns": list(self.columns),
+            "lengths": self.lengths.to_dict() if self.lengths else {},
+            "score": self.score,
+            "score_reasons": list(self.score_reasons),
+            "findings": [finding.to_dict() for finding in self.findings],
+        }
+
+
+_Numbered = list[tuple[int, Example]]
+
+
+def inspect_data(
+    path: Path,
+    *,
+    tokenizer: ModelTokenizer | None = None,
+    max_length: int | None = None,
+    format_name: str = AUTO,
+    columns: Mapping[str, str] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> DataReport:
+    """Inspect a whole file.
+
+    Args:
+        path: The file.
+        tokenizer: The model's, for lengths in tokens.
+        max_length: Longest sequence in tokens; needs a tokenizer.
+        format_name: A format's name, or ``auto``.
+        columns: Roles mapped to columns by hand.
+        progress: Called with (rows measured, rows in all).
+
+    Raises:
+        DesktopFtError: If the file as a whole cannot be read, its format is not clear, or the template cannot be rendered.
+    """
+    rows = read_rows(path)
+    detection = resolve_format(rows.rows, format_name, columns or {})
+    examples, malformed = _examples_of(rows, detection.format, detection.columns)
+    lengths, token_counts = None, dict[int, int]()
+    if tokenizer is not None:
+        token_counts, refused = _token_counts(examples, tokenizer, progress)
+        malformed = tuple(sorted((*malformed, *refused), key=lambda row: row.number))
+        examples = [numbered for numbered in examples if numbered[0] in token_counts]
+        lengths = measure(list(token_counts.values()), max_length)
+    findings = _findings(examples, malformed, token_counts, max_length)
+    score, reasons = _score(findings, rows.num_rows, len(examples))
+    return DataReport(detection.format, detection.reason, rows.num_rows, len(examples), rows.columns, lengths, score, reasons, findings)
+
+
+def view_rows(
+    path: Path,
+    tokenizer: ModelTokenizer,
+    max_length: int | None,
+    rows: int,
+    *,
+    format_name: str = AUTO,
+    columns: Mapping[str, str] | None = None,
+    assistant_only_loss: bool = True,
+) -> list[dict[str, object]]:
+    """The first rows as the trainer will see them.
+
+    Args:
+        path: The file.
+        tokenizer: The model's.
+        max_length: Longest sequence in tokens, or None.
+        rows: How many.
+        format_name: A format's name, or ``auto``.
+        columns: Roles mapped to columns by hand.
+        assistant_only_loss: As in `tokenise.tokenise`.
+
+    Returns:
+        Per usable row the shape that ``data view --json`` documents, and ``row``: its 0-based index, ``tokens``: the text of each token.
+        Malformed rows are left out; `inspect_data` lists them.
+
+    Raises:
+        DesktopFtError: ``data_row_malformed`` if none of the rows can be used; what the template refuses, with the row's number.
+    """
+    opened = read_rows(path, limit=rows)
+    detection = resolve_format(opened.rows, format_name, columns or {})
+    examples, malformed = _examples_of(opened, detection.format, detection.columns)
+    if not examples:
+        raise malformed_row(malformed[0].number, malformed[0].reason, path)
+    views: list[dict[str, object]] = []
+    for index, example in examples:
+        seen = tokenise_row(example, index + 1, tokenizer, max_length=max_length, assistant_only_loss=assistant_only_loss)
+        views.append(_view(index, seen, tokenizer))
+    return views
+
+
+def _view(index: int, seen: TokenisedExample, tokenizer: ModelTokenizer) -> dict[str, object]:
+    return {
+        "row": index,
+        "input_ids": list(seen.input_ids),
+        "labels": list(seen.labels),
+        "text": tokenizer.decode(seen.input_ids),
+        "num_supervised": seen.num_supervised,
+        "truncated": seen.truncated,
+        "ends_with_eos": seen.ends_with_eos,
+        "tokens": [tokenizer.decode([token]) for token in seen.input_ids],
+    }
+
+
+def _examples_of(rows: Rows, format_name: str, columns: Mapping[str, str]) -> tuple[_Numbered, tuple[MalformedRow, ...]]:
+    examples: _Numbered = []
+    malformed = list(rows.malformed)
+    for row, number in zip(rows.rows, rows.numbers, strict=True):
+        try:
+            examples.append((number - 1, to_example(row, number, format_name, columns)))
+        except DesktopFtError as error:
+            malformed.append(MalformedRow(number, error.message))
+    return examples, tuple(sorted(malformed, key=lambda row: row.number))
+
+
+def _token_counts(
+    examples: _Numbered, tokenizer: ModelTokenizer, progress: Callable[[int, int], None] | None
+) -> tuple[dict[int, int], list[MalformedRow]]:
+    """Tokens of each example by its row's index, and the rows that the model's template refuses."""
+    counts: dict[int, int] = {}
+    refused: list[MalformedRow] = []
+    for done, (index, example) in enumerate(examples, start=1):
+        try:
+            counts[index] = len(tokenise(example, tokenizer, max_length=None, assistant_only_loss=False).input_ids)
+        except DesktopFtError as error:
+            if error.code not in ROW_ERRORS:
+                raise
+            refused.append(MalformedRow(index + 1, error.message))
+        if progress is not None and (done % 64 == 0 or done == len(examples)):
+            progress(done, len(examples))
+    return counts, refused
+
+
+def _findings(
+    examples: _Numbered, malformed: Sequence[MalformedRow], token_counts: Mapping[int, int], max_length: int | None
+) -> tuple[Finding, ...]:
+    found = (
+        _malformed_rows(malformed),
+        _empty_answers(examples),
+        _exact_duplicates(examples),
+        _over_length(token_counts, max_length),
+        _one_word_answers(examples),
+        _too_few_rows(len(examples)),
+    )
+    return tuple(finding for finding in found if finding is not None)
+
+
+def _malformed_rows(malformed: Sequence[MalformedRow]) -> Finding | None:
+    if not malformed:
+        return None
+    first = malformed[0]
+    return Finding(
+        "malformed_rows",
+        "Malformed rows",
+        f"{_rows(len(malformed))} cannot be used; the first is row {first.number}: {first.reason} Training refuses the file.",
+        "error",
+        tuple(row.number - 1 for row in malformed),
+        "Mend or remove these rows.",
+    )
+
+
+def _exact_duplicates(examples: _Numbered) -> Finding | None:
+    seen: set[str] = set()
+    repeated: list[int] = []
+    for index, example in examples:
+        fingerprint = example_fingerprint(example)
+        if fingerprint in seen:
+            repeated.append(index)
+        seen.add(fingerprint)
+    if not repeated:
+        return None
+    return Finding(
+        "exact_duplicates",
+        "Exact duplicates",
+        f"{_rows(len(repeated))} repeat an earlier one word for word; the model learns those by heart.",
+        "warning",
+        tuple(repeated),
+        "Keep one of each.",
+    )
+
+
+def _empty_answers(examples: _Numbered) -> Finding | None:
+    empty = tuple(index for index, example in examples if any(not answer.strip() for answer in answers(example)))
+    if not empty:
+        return None
+    return Finding(
+        "empty_answers",
+        "Empty answers",
+        f"{_rows(len(empty))} have an answer without a word; the model would learn to say nothing.",
+        "warning",
+        empty,
+        "Write the answers, or remove these rows.",
+    )
+
+
+def _one_word_answers(examples: _Numbered) -> Finding | None:
+    short = tuple(
+        index
+        for index, example in examples
+        if not isinstance(example, PlainText) and all(len(answer.split()) == 1 for answer in answers(example))
+    )
+    if not short:
+        return None
+    return Finding(
+        "one_word_answers",
+        "One-word answers",
+        f"{_rows(len(short))} have nothing but one-word answers. That is right for labels and choices; elsewhere the model turns terse.",
+        "info",
+        short,
+        "Leave them if one word is the right answer; else write whole answers.",
+    )
+
+
+def _over_length(token_counts: Mapping[int, int], max_length: int | None) -> Finding | None:
+    if max_length is None:
+        return None
+    over = {index: count for index, count in token_counts.items() if count > max_length}
+    if not over:
+        return None
+    lost = sum(over.values()) - max_length * len(over)
+    share = lost / sum(token_counts.values())
+    return Finding(
+        "over_length",
+        "Longer than the maximum length",
+        f"{_rows(len(over))} have more than {max_length} tokens; {lost} tokens ({share:.1%}) are cut off, end tokens among them.",
+        "warning",
+        tuple(sorted(over)),
+        f"Raise the maximum length (the longest row has {max(over.values())} tokens), or shorten these rows.",
+    )
+
+
+def _too_few_rows(num_usable: int) -> Finding | None:
+    if num_usable >= FEW_ROWS:
+        return None
+    return Finding(
+        "too_few_rows",
+        "Few examples",
+        f"{_rows(num_usable)} can be used. Below {FEW_ROWS} the model mostly learns them by heart.",
+        "warning",
+        (),
+        "Add examples; a few hundred good ones are a start for LoRA.",
+    )
+
+
+_WEIGHTS = {"malformed_rows": 60.0, "empty_answers": 60.0, "exact_duplicates": 50.0, "over_length": 40.0}
+"""Points lost if every row had the fault; the loss grows with the square root of the share, so that a few rows count."""
+
+
+def _score(findings: Sequence[Finding], num_rows: int, num_usable: int) -> tuple[int, tuple[str, ...]]:
+    """100, less what the findings cost."""
+    score = 100.0
+    reasons: list[str] = []
+    for finding in findings:
+        cost = _WEIGHTS.get(finding.code, 0.0) * (len(finding.rows) / num_rows) ** 0.5
+        if finding.code == "too_few_rows":
+            cost = 40.0 * (1 - num_usable / FEW_ROWS)
+        if cost > 0:
+            score -= cost
+            reasons.append(f"{finding.title}: {_rows(len(finding.rows) or num_usable)}, -{max(1, round(cost))} points.")
+    if not reasons:
+        reasons.append(f"{_rows(num_usable)}, nothing found that would hurt.")
+    return max(0, round(score)), tuple(reasons)
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count} rows"

@@ -1,0 +1,213 @@
+"""The one road from a data file to what is trained on. The engine takes it, and so do previews, so both see the same ids."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from desktop_ft.core.data.fingerprint import Fingerprint, example_fingerprint, file_fingerprint
+from desktop_ft.core.data.formats import PREFERENCE_FORMATS, Detection, resolve_format, to_example
+from desktop_ft.core.data.read import Rows, read_rows
+from desktop_ft.core.data.records import Conversation, Example, PlainText, PromptCompletion
+from desktop_ft.core.data.split import split_indices
+from desktop_ft.core.data.tokenise import TokenisedExample, check_supervised, tokenise_row
+from desktop_ft.core.errors import DesktopFtError
+
+if TYPE_CHECKING:
+    from desktop_ft.core.data.tokenizer import ModelTokenizer
+
+Progress = Callable[[int, int], None]
+NumberedExample = tuple[int, Example]
+_PROGRESS_EVERY = 64
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Both sides of a run's data.
+
+    Attributes:
+        train: Examples to learn from, in file order; those without a learnt token are left out.
+        eval: Examples held out, likewise.
+        format: The format of the training file.
+        num_rows: Rows read, of both files.
+        fingerprints: ``train`` and, if there is an evaluation file, ``eval``.
+        num_masked: Examples left out because no token of them is learnt.
+        num_truncated: Examples that were cut off at the maximum length, of those that are kept.
+        train_examples: The examples behind ``train``, in the same order.
+        eval_examples: The examples behind ``eval``, in the same order.
+        notes: What a person should know, in sentences.
+    """
+
+    train: list[TokenisedExample]
+    eval: list[TokenisedExample]
+    format: str
+    num_rows: int
+    fingerprints: Mapping[str, Fingerprint]
+    num_masked: int
+    num_truncated: int
+    train_examples: list[Example]
+    eval_examples: list[Example]
+    notes: tuple[str, ...]
+
+
+def load_training_data(
+    train: Path,
+    eval: Path | None,  # noqa: A002 (the field's name in run.yaml)
+    *,
+    fraction: float,
+    seed: int,
+    format: str,  # noqa: A002 (likewise)
+    columns: Mapping[str, str],
+    tokenizer: ModelTokenizer,
+    max_length: int | None,
+    assistant_only_loss: bool,
+    progress: Progress | None = None,
+) -> TrainingData:
+    """Read, convert, split and tokenise.
+
+    Args:
+        train: The training file.
+        eval: The evaluation file; without one, ``fraction`` of the training file is held out.
+        fraction: Share to hold out, 0 for none.
+        seed: Of the split.
+        format: A format's name, or ``auto``.
+        columns: Roles mapped to columns by hand.
+        tokenizer: The model's.
+        max_length: Longest sequence in tokens, or None.
+        assistant_only_loss: As in `tokenise.tokenise`.
+        progress: Called with (examples done, examples in all), now and then and at the end; what it raises passes through.
+
+    Raises:
+        DesktopFtError: Whatever is wrong with the files, the rows or the template; a malformed row is named by its number.
+    """
+    fingerprints = {"train": file_fingerprint(train)}
+    detection, examples = load_examples(train, format, columns)
+    if eval is not None:
+        fingerprints["eval"] = file_fingerprint(eval)
+        _, held_out = load_examples(eval, format, columns)
+        learnt = examples
+    else:
+        split = split_indices([example_fingerprint(example) for _, example in examples], fraction, seed)
+        learnt, held_out = [examples[index] for index in split.train], [examples[index] for index in split.eval]
+    steps = _Steps(len(learnt) + len(held_out), progress)
+    options = _Options(tokenizer, max_length, assistant_only_loss)
+    train_side, eval_side = _tokenised(learnt, options, steps), _tokenised(held_out, options, steps)
+    check_supervised([tokenised for _, tokenised in train_side])
+    kept_train, kept_eval = _kept(train_side), _kept(eval_side)
+    _check_eval(eval, kept_eval)
+    num_masked = len(train_side) + len(eval_side) - len(kept_train) - len(kept_eval)
+    kept = [tokenised for _, tokenised in (*kept_train, *kept_eval)]
+    return TrainingData(
+        train=[tokenised for _, tokenised in kept_train],
+        eval=[tokenised for _, tokenised in kept_eval],
+        format=detection.format,
+        num_rows=len(learnt) + len(held_out),
+        fingerprints=fingerprints,
+        num_masked=num_masked,
+        num_truncated=sum(tokenised.truncated for tokenised in kept),
+        train_examples=[example for example, _ in kept_train],
+        eval_examples=[example for example, _ in kept_eval],
+        notes=(
+            *_format_notes(detection.format),
+            *_notes(learnt, kept, num_masked, fraction > 0 and not held_out, assistant_only_loss),
+        ),
+    )
+
+
+def load_examples(path: Path, format_name: str, columns: Mapping[str, str]) -> tuple[Detection, list[NumberedExample]]:
+    """Every row of a file as an example with the row's number; the first malformed one refuses the file.
+
+    Raises:
+        DesktopFtError: As `read.read_rows`, `formats.resolve_format` and `formats.to_example`.
+    """
+    rows: Rows = read_rows(path, strict=True)
+    detection = resolve_format(rows.rows, format_name, columns)
+    numbered = zip(rows.rows, rows.numbers, strict=True)
+    return detection, [(number, to_example(row, number, detection.format, detection.columns)) for row, number in numbered]
+
+
+@dataclass(frozen=True)
+class _Options:
+    tokenizer: ModelTokenizer
+    max_length: int | None
+    assistant_only_loss: bool
+
+
+class _Steps:
+    """Counts examples over both sides."""
+
+    def __init__(self, total: int, report: Progress | None) -> None:
+        self._total = total
+        self._done = 0
+        self._report = report
+
+    def advance(self) -> None:
+        """One more example is done."""
+        self._done += 1
+        if self._report is not None and (self._done % _PROGRESS_EVERY == 0 or self._done == self._total):
+            self._report(self._done, self._total)
+
+
+_Side = list[tuple[Example, TokenisedExample]]
+
+
+def _tokenised(examples: Iterable[NumberedExample], options: _Options, steps: _Steps) -> _Side:
+    side: _Side = []
+    for number, example in examples:
+        tokenised = tokenise_row(
+            example, number, options.tokenizer, max_length=options.max_length, assistant_only_loss=options.assistant_only_loss
+        )
+        side.append((example, tokenised))
+        steps.advance()
+    return side
+
+
+def _kept(side: _Side) -> _Side:
+    return [pair for pair in side if pair[1].num_supervised > 0]
+
+
+def _check_eval(path: Path | None, kept: _Side) -> None:
+    if path is not None and not kept:
+        raise DesktopFtError(
+            "data_all_masked",
+            "No held-out example has a token to learn",
+            f"All examples of {path.name} are masked from start to end, so no evaluation loss can be computed.",
+            "Raise the maximum length so that the answers fit, or leave the evaluation file out.",
+        )
+
+
+def _format_notes(format_name: str) -> tuple[str, ...]:
+    if format_name in PREFERENCE_FORMATS:
+        return ("These are preference pairs; supervised fine-tuning learns the chosen answers and leaves the rejected ones out.",)
+    return ()
+
+
+def _notes(
+    learnt: Sequence[NumberedExample], kept: Sequence[TokenisedExample], num_masked: int, lacks_eval: bool, assistant_only_loss: bool
+) -> tuple[str, ...]:
+    notes: list[str] = []
+    if num_masked:
+        notes.append(f"{num_masked} examples are left out: no token of them is learnt (the prompt alone fills the maximum length).")
+    num_truncated = sum(example.truncated for example in kept)
+    if num_truncated:
+        notes.append(f"{num_truncated} of {len(kept)} examples are longer than the maximum length and are cut off at the end.")
+    num_without_end = sum(not example.ends_with_eos and not example.truncated for example in kept)
+    if num_without_end:
+        notes.append(f"{num_without_end} examples do not teach the model to stop: no end token is learnt at their end.")
+    if lacks_eval:
+        notes.append("Nothing was held out: there is only one distinct example.")
+    if assistant_only_loss and not any(_has_turns(example) for _, example in learnt):
+        notes.append("Training on the assistant's turns only does not apply: these examples have no turns.")
+    return tuple(notes)
+
+
+def _has_turns(example: Example) -> bool:
+    match example:
+        case Conversation():
+            return True
+        case PromptCompletion(prompt, _):
+            return not isinstance(prompt, str)
+        case PlainText():
+            return False

@@ -1,0 +1,70 @@
+"""Fingerprints: of a file, to notice that it changed under a run, and of an example, to split and find duplicates."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from desktop_ft.core.data.records import Example, canonical
+from desktop_ft.core.errors import DesktopFtError
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """The content of a file.
+
+    Attributes:
+        sha256: Hash of its bytes as they lie on disk, hexadecimal.
+        size_bytes: Its size.
+    """
+
+    sha256: str
+    size_bytes: int
+
+    def to_dict(self) -> dict[str, object]:
+        """The shape kept in a run's record."""
+        return {"sha256": self.sha256, "size_bytes": self.size_bytes}
+
+
+def file_fingerprint(path: Path) -> Fingerprint:
+    """Hash a file without holding it in memory.
+
+    Raises:
+        DesktopFtError: ``data_file_missing`` or ``data_file_unreadable``.
+    """
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256")
+            return Fingerprint(digest.hexdigest(), file.tell())
+    except FileNotFoundError as error:
+        raise missing_file(path) from error
+    except OSError as error:
+        raise unreadable_file(path, error.strerror or str(error)) from error
+
+
+def example_fingerprint(example: Example) -> str:
+    """Hash of what an example says, hexadecimal; equal for equal examples from any file or format."""
+    text = json.dumps(canonical(example), ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+def missing_file(path: Path) -> DesktopFtError:
+    """``data_file_missing`` for a path that leads nowhere."""
+    return DesktopFtError(
+        "data_file_missing",
+        "The data file is not there",
+        f"There is no file at {path}.",
+        "Check the path, or pick the file again.",
+    )
+
+
+def unreadable_file(path: Path, reason: str) -> DesktopFtError:
+    """``data_file_unreadable`` with the reason in a sentence."""
+    return DesktopFtError(
+        "data_file_unreadable",
+        "The data file cannot be read",
+        f"{path.name}: {reason}",
+        "Open the file in an editor and check that it is whole and in the format that its name says, or export it again.",
+    )

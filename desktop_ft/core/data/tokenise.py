@@ -1,0 +1,217 @@
+"""Examples to the ids and labels that are trained on, equal to TRL's own preparation for `SFTTrainer`.
+
+Source: trl 1.16, ``SFTTrainer._prepare_dataset``; tests/core/data/test_tokenise_equals_trl.py holds the two side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from desktop_ft.core.data.records import Conversation, Example, Message, PlainText, PromptCompletion
+from desktop_ft.core.errors import DesktopFtError
+
+if TYPE_CHECKING:
+    from desktop_ft.core.data.template import ChatTemplate, Rendered, Span
+    from desktop_ft.core.data.tokenizer import Encoded, ModelTokenizer
+
+IGNORED = -100
+"""The label of a token that is read but not learnt."""
+
+ROW_ERRORS = frozenset({"template_refused", "template_spans_unknown"})
+"""Codes of errors that come of one example, not of the model."""
+
+
+@dataclass(frozen=True)
+class TokenisedExample:
+    """One example as the model sees it.
+
+    Attributes:
+        input_ids: Token ids, [T].
+        labels: The id of each token that is learnt, `IGNORED` for the others, [T].
+        truncated: Whether tokens were cut off at the end.
+        num_supervised: Number of tokens that are learnt.
+        ends_with_eos: Whether the last learnt token, white space aside, is one that ends generation.
+    """
+
+    input_ids: tuple[int, ...]
+    labels: tuple[int, ...]
+    truncated: bool
+    num_supervised: int
+    ends_with_eos: bool
+
+
+def tokenise(example: Example, tokenizer: ModelTokenizer, *, max_length: int | None, assistant_only_loss: bool) -> TokenisedExample:
+    """Tokenise an example.
+
+    Conversations are learnt whole, or with ``assistant_only_loss`` in the assistant's words and end tokens; of prompt and completion
+    only the completion is learnt; plain text is learnt whole. ``assistant_only_loss`` says nothing about text without turns.
+
+    Args:
+        example: The example.
+        tokenizer: The model's tokenizer.
+        max_length: Longest sequence in tokens; what is beyond is cut off at the end. None for no limit.
+        assistant_only_loss: See above.
+
+    Raises:
+        DesktopFtError: ``chat_template_missing``, ``eos_token_missing``, or what the template raises.
+    """
+    match example:
+        case Conversation(messages):
+            ids, is_learnt = _conversation(messages, tokenizer, assistant_only_loss)
+        case PromptCompletion(str() as prompt, str() as completion):
+            ids, is_learnt = _text_pair(prompt, _ended(completion, tokenizer), tokenizer)
+        case PromptCompletion(tuple() as prompt, tuple() as completion):
+            ids, is_learnt = _message_pair(prompt, completion, tokenizer, assistant_only_loss)
+        case PlainText(text):
+            ids = tokenizer.encode(_ended(text, tokenizer), add_special_tokens=True).ids
+            is_learnt = [True] * len(ids)
+        case _:
+            raise AssertionError(f"prompt and completion differ in kind: {example}")
+    return _finished(ids, is_learnt, tokenizer, max_length)
+
+
+def tokenise_row(
+    example: Example, number: int, tokenizer: ModelTokenizer, *, max_length: int | None, assistant_only_loss: bool
+) -> TokenisedExample:
+    """As `tokenise`; where the template refuses this very example, the error names its row.
+
+    Args:
+        example: The example.
+        number: Its row's number, from 1.
+        tokenizer: As in `tokenise`.
+        max_length: As in `tokenise`.
+        assistant_only_loss: As in `tokenise`.
+
+    Raises:
+        DesktopFtError: As `tokenise`.
+    """
+    try:
+        return tokenise(example, tokenizer, max_length=max_length, assistant_only_loss=assistant_only_loss)
+    except DesktopFtError as error:
+        if error.code not in ROW_ERRORS:
+            raise
+        raise DesktopFtError(error.code, error.title, f"Row {number}: {error.message}", error.hint) from error
+
+
+def check_supervised(examples: Sequence[TokenisedExample]) -> int:
+    """Count the examples that teach nothing.
+
+    Returns:
+        Number of examples without a single learnt token.
+
+    Raises:
+        DesktopFtError: ``data_all_masked`` if none of the examples has one.
+    """
+    num_masked = sum(example.num_supervised == 0 for example in examples)
+    if examples and num_masked == len(examples):
+        num_truncated = sum(example.truncated for example in examples)
+        raise DesktopFtError(
+            "data_all_masked",
+            "No example has a token to learn",
+            f"All {len(examples)} examples are masked from start to end; {num_truncated} of them were cut off at the maximum length.",
+            "Raise the maximum length so that the answers fit, or check that the assistant's turns have text.",
+        )
+    return num_masked
+
+
+def _conversation(messages: tuple[Message, ...], tokenizer: ModelTokenizer, assistant_only: bool) -> tuple[list[int], list[bool]]:
+    template = _template_of(tokenizer)
+    if not assistant_only:
+        ids = tokenizer.encode(template.render(messages), add_special_tokens=False).ids
+        return ids, [True] * len(ids)
+    rendered = _render_with_spans(template, messages)
+    encoded = tokenizer.encode(rendered.text, add_special_tokens=False)
+    return encoded.ids, _in_spans(encoded, rendered.spans)
+
+
+def _message_pair(
+    prompt: tuple[Message, ...], completion: tuple[Message, ...], tokenizer: ModelTokenizer, assistant_only: bool
+) -> tuple[list[int], list[bool]]:
+    template = _training_template(_template_of(tokenizer)) if assistant_only else _template_of(tokenizer)
+    prompt_ids = tokenizer.encode(template.render(prompt, add_generation_prompt=True), add_special_tokens=False).ids
+    ids, is_learnt = _conversation((*prompt, *completion), tokenizer, assistant_only)
+    start = _common_prefix_length(prompt_ids, ids)
+    return ids, [learnt and index >= start for index, learnt in enumerate(is_learnt)]
+
+
+def _text_pair(prompt: str, completion: str, tokenizer: ModelTokenizer) -> tuple[list[int], list[bool]]:
+    prompt_ids = tokenizer.encode(prompt, add_special_tokens=True).ids
+    ids = tokenizer.encode(prompt + completion, add_special_tokens=True).ids
+    start = _common_prefix_length(prompt_ids, ids)
+    return ids, [index >= start for index in range(len(ids))]
+
+
+def _template_of(tokenizer: ModelTokenizer) -> ChatTemplate:
+    if tokenizer.chat_template is None:
+        raise DesktopFtError(
+            "chat_template_missing",
+            "The model has no chat template",
+            "The data are conversations, and the model's folder says nothing about how it wants a conversation written.",
+            "Pick the instruct or chat version of the model, or give the data as prompt and completion or as plain text.",
+        )
+    return tokenizer.chat_template
+
+
+def _training_template(template: ChatTemplate) -> ChatTemplate:
+    """The template that TRL trains with: the model's own if it is marked, else the marked twin that TRL ships, else the model's own."""
+    if template.has_generation_markers:
+        return template
+    return template.training_twin or template
+
+
+def _render_with_spans(template: ChatTemplate, messages: tuple[Message, ...]) -> Rendered:
+    return _training_template(template).render_with_assistant_spans(messages)
+
+
+def _in_spans(encoded: Encoded, spans: Sequence[Span]) -> list[bool]:
+    """Which tokens lie in the spans, by transformers' rule (`apply_chat_template` with ``return_assistant_tokens_mask``)."""
+    length = len(encoded.ids)
+    inside = [False] * length
+    for start, end in spans:
+        first = encoded.char_to_token(start)
+        if first is None:
+            break
+        last = encoded.char_to_token(end - 1) if end else None
+        stop = last + 1 if last else length
+        inside[first:stop] = [True] * max(0, stop - first)
+    return inside
+
+
+def _common_prefix_length(first: Sequence[int], second: Sequence[int]) -> int:
+    """How far two sequences agree; tokens may merge across the border of prompt and completion."""
+    length = 0
+    for one, other in zip(first, second, strict=False):
+        if one != other:
+            break
+        length += 1
+    return length
+
+
+def _ended(text: str, tokenizer: ModelTokenizer) -> str:
+    eos = tokenizer.special.eos
+    if eos is None:
+        raise DesktopFtError(
+            "eos_token_missing",
+            "The model has no end-of-text token",
+            "The model's tokenizer_config.json names no eos_token, so the model could not learn where a text ends.",
+            "Add eos_token to tokenizer_config.json, or pick another copy of the model.",
+        )
+    return text if text.endswith(eos) else text + eos
+
+
+def _finished(ids: list[int], is_learnt: list[bool], tokenizer: ModelTokenizer, max_length: int | None) -> TokenisedExample:
+    kept = ids[:max_length]
+    labels = [token if learnt else IGNORED for token, learnt in zip(kept, is_learnt, strict=False)]
+    learnt = [label for label in labels if label != IGNORED]
+    return TokenisedExample(tuple(kept), tuple(labels), len(kept) < len(ids), len(learnt), _ends_with_stop(learnt, tokenizer))
+
+
+def _ends_with_stop(learnt: Sequence[int], tokenizer: ModelTokenizer) -> bool:
+    for token in reversed(learnt):
+        if token in tokenizer.special.stop_ids:
+            return True
+        if tokenizer.decode([token]).strip():
+            return False
+    return False

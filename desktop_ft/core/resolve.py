@@ -1,0 +1,199 @@
+"""Every ``auto`` of a configuration with its value and the reason, and the schedule that follows from the data.
+
+The window shows the result before the start; the engine stores it once as resolved.yaml, and a resume uses that file.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, cast
+
+import yaml
+
+from desktop_ft.core.config import RunConfig, validate
+from desktop_ft.core.config.files import migrate, read_values
+from desktop_ft.core.device import DeviceFacts
+from desktop_ft.core.errors import DesktopFtError
+from desktop_ft.core.files import write_text
+from desktop_ft.core.memory import changed_config, choose
+from desktop_ft.core.models import ModelInfo
+
+RESOLVED_VERSION: Final = 1
+POINTS_PER_RUN: Final = 10
+"""Evaluations and checkpoints over a run, about."""
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A configuration with nothing left to decide.
+
+    Attributes:
+        config: No ``auto`` in it.
+        reasons: Why, for every dotted path that was ``auto``.
+        gradient_accumulation_steps: Micro-batches of one step.
+        steps_per_epoch: Optimizer steps of one pass over the training examples; the last one may be smaller.
+        num_steps: Optimizer steps of the whole run.
+        num_warmup_steps: Steps until the learning rate is reached.
+        notes: What a person should know before the start, one sentence each.
+    """
+
+    config: RunConfig
+    reasons: Mapping[str, str]
+    gradient_accumulation_steps: int
+    steps_per_epoch: int
+    num_steps: int
+    num_warmup_steps: int
+    notes: tuple[str, ...]
+
+
+def resolve(
+    config: RunConfig,
+    model: ModelInfo,
+    device: DeviceFacts,
+    num_train_examples: int,
+    num_eval_examples: int,
+    longest_example: int | None = None,
+) -> Resolved:
+    """Decide every ``auto``.
+
+    Args:
+        config: As the person stated it.
+        model: As `read_model` gives it; an unknown shape gets the smallest micro-batch.
+        device: What it will train on, with what is free now.
+        num_train_examples: Examples to learn from (packed: rows), at least 1.
+        num_eval_examples: Held-out examples; 0: no evaluation.
+        longest_example: Tokens of the longest training example, where known.
+    """
+    assert num_train_examples > 0, num_train_examples
+    choices = choose(config, model, device, longest_example)
+    reasons = dict(choices.reasons)
+    steps_per_epoch = math.ceil(num_train_examples / config.training.global_batch_size)
+    num_steps = config.training.max_steps or max(1, math.ceil(config.training.num_train_epochs * steps_per_epoch))
+    eval_steps = config.evaluation.eval_steps
+    if eval_steps == "auto":
+        eval_steps = max(1, round(num_steps / POINTS_PER_RUN))
+        reasons["evaluation.eval_steps"] = (
+            f"About {POINTS_PER_RUN} evaluations over {num_steps:,} steps." if num_eval_examples else "There are no held-out examples."
+        )
+    save_steps = config.output.save_steps
+    if save_steps == "auto":
+        save_steps = eval_steps
+        reasons["output.save_steps"] = "As the evaluations."
+    settled = changed_config(
+        config,
+        {
+            "model.dtype": choices.dtype,
+            "model.attention": choices.attention,
+            "data.packing": choices.packing,
+            "training.micro_batch_size": choices.micro_batch_size,
+            "training.activation_checkpointing": choices.activation_checkpointing,
+            "training.optim": choices.optim,
+            "evaluation.eval_steps": eval_steps,
+            "output.save_steps": save_steps,
+        },
+    )
+    return Resolved(
+        config=settled,
+        reasons=reasons,
+        gradient_accumulation_steps=config.training.global_batch_size // choices.micro_batch_size,
+        steps_per_epoch=steps_per_epoch,
+        num_steps=num_steps,
+        num_warmup_steps=warmup(config.training.warmup_steps, num_steps),
+        notes=tuple(_notes(config, num_train_examples, num_steps)),
+    )
+
+
+def warmup(stated: float, num_steps: int) -> int:
+    """Warm-up in steps: from 1 on a number of steps, below 1 a share of all, rounded up as transformers does."""
+    return int(stated) if stated >= 1 else math.ceil(stated * num_steps)
+
+
+def _notes(config: RunConfig, num_train_examples: int, num_steps: int) -> list[str]:
+    whole = config.training.global_batch_size
+    notes: list[str] = []
+    rest = num_train_examples % whole
+    if num_train_examples < whole:
+        notes.append(
+            f"The data has {_count(num_train_examples)}, fewer than the global batch of {whole}: every step sees all of them, "
+            "and one step is one epoch."
+        )
+    elif rest:
+        notes.append(f"The last step of each epoch has {rest} of {whole} examples; its loss is a mean over those.")
+    if num_steps < POINTS_PER_RUN:
+        steps = "1 step" if num_steps == 1 else f"{num_steps} steps"
+        notes.append(f"The run has only {steps}; a model hardly changes in so few.")
+    if config.training.max_steps is not None:
+        passes = config.training.max_steps / math.ceil(num_train_examples / whole)
+        notes.append(f"The run ends after {config.training.max_steps:,} steps, {passes:.2g} passes over the data.")
+    return notes
+
+
+def _count(num_examples: int) -> str:
+    return "1 example" if num_examples == 1 else f"{num_examples} examples"
+
+
+# --- resolved.yaml ---------------------------------------------------------------------------------------------------
+
+
+def save_resolved(resolved: Resolved, path: Path) -> None:
+    """Write resolved.yaml, whole or not at all."""
+    values: dict[str, object] = {
+        "version": RESOLVED_VERSION,
+        "config": resolved.config.model_dump(mode="json"),
+        "reasons": dict(resolved.reasons),
+        "gradient_accumulation_steps": resolved.gradient_accumulation_steps,
+        "steps_per_epoch": resolved.steps_per_epoch,
+        "num_steps": resolved.num_steps,
+        "num_warmup_steps": resolved.num_warmup_steps,
+        "notes": list(resolved.notes),
+    }
+    write_text(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=140))
+
+
+def load_resolved(path: Path) -> Resolved:
+    """Read resolved.yaml.
+
+    Raises:
+        DesktopFtError: ``config_missing``, ``config_unreadable``, ``resolved_too_new`` or ``resolved_damaged``.
+        ConfigError: Its configuration has problems.
+    """
+    values = read_values(path)
+    version = values.get("version")
+    if isinstance(version, int) and version > RESOLVED_VERSION:
+        raise DesktopFtError(
+            "resolved_too_new",
+            "This run was made by a newer version",
+            f"{path} has version {version}; this program knows up to {RESOLVED_VERSION}.",
+            "Update Desktop FT to go on with this run.",
+        )
+    config, reasons, notes = values.get("config"), values.get("reasons"), values.get("notes")
+    if version != RESOLVED_VERSION or not isinstance(config, dict) or not isinstance(reasons, dict) or not isinstance(notes, list):
+        raise _damaged(path)
+    return Resolved(
+        config=validate(migrate(cast("dict[str, object]", config)), str(path)),
+        reasons={str(key): str(value) for key, value in cast("dict[object, object]", reasons).items()},
+        gradient_accumulation_steps=_whole(values, "gradient_accumulation_steps", path),
+        steps_per_epoch=_whole(values, "steps_per_epoch", path),
+        num_steps=_whole(values, "num_steps", path),
+        num_warmup_steps=_whole(values, "num_warmup_steps", path),
+        notes=tuple(str(note) for note in cast("list[object]", notes)),
+    )
+
+
+def _whole(values: Mapping[str, object], name: str, path: Path) -> int:
+    value = values.get(name)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise _damaged(path)
+    return value
+
+
+def _damaged(path: Path) -> DesktopFtError:
+    return DesktopFtError(
+        "resolved_damaged",
+        "The run's resolved settings can't be read",
+        f"{path} is not what the program wrote.",
+        "Start the run anew from its run.yaml in a new folder.",
+    )

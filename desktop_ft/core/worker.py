@@ -1,0 +1,158 @@
+"""The killable child: ``python -m desktop_ft.core.worker`` reads one JSON request from standard input and answers with one JSON line.
+
+What it does (a chat template that loops, a file that unpacks without end) cannot be stopped in a thread; this process can be killed,
+and takes no more memory than it may. No Qt, no torch. `worker_client` is the other end.
+
+Request: ``{"task": name, "payload": {...}}``. Answer: ``{"ok": ...}`` or ``{"error": {"code", "title", "message", "hint"}}``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO, cast
+
+from desktop_ft.core.errors import DesktopFtError
+
+if TYPE_CHECKING:
+    from desktop_ft.core.data.tokenizer import ModelTokenizer
+
+Payload = Mapping[str, object]
+MEMORY_LIMIT_BYTES = 6 * 2**30
+"""Address space that the child may take, where the system can limit it."""
+
+
+def main() -> int:
+    """Serve one request.
+
+    Returns:
+        Exit status: 0 if an answer was written, an error included.
+    """
+    answers = _claim_standard_output()
+    _limit_memory(MEMORY_LIMIT_BYTES)
+    answer = _answer(sys.stdin.buffer.read())
+    answers.write(json.dumps(answer, allow_nan=False) + "\n")
+    answers.flush()
+    return 0
+
+
+def _answer(request: bytes) -> dict[str, object]:
+    try:
+        content = cast("Mapping[str, object]", json.loads(request))
+        task = TASKS[str(content["task"])]
+        return {"ok": task(cast("Payload", content.get("payload") or {}))}
+    except DesktopFtError as error:
+        return {"error": error.to_dict()}
+    except MemoryError:
+        limit = f"{MEMORY_LIMIT_BYTES / 2**30:.0f} GiB"
+        error = DesktopFtError(
+            "worker_out_of_memory",
+            "The data take too much memory",
+            f"Looking into the data took more than {limit}.",
+            "Split the file into smaller ones, or store it as JSON lines, which are read row by row.",
+        )
+        return {"error": error.to_dict()}
+
+
+def _inspect(payload: Payload) -> object:
+    from desktop_ft.core.data.check import inspect_data
+
+    report = inspect_data(
+        _path(payload, "path"),
+        tokenizer=_tokenizer(payload),
+        max_length=_optional_int(payload, "max_length"),
+        format_name=_text(payload, "format", "auto"),
+        columns=_columns(payload),
+    )
+    return report.to_dict()
+
+
+def _view(payload: Payload) -> object:
+    from desktop_ft.core.data.check import view_rows
+
+    tokenizer = _tokenizer(payload)
+    if tokenizer is None:
+        raise _bad_request("view needs model_dir")
+    views = view_rows(
+        _path(payload, "path"),
+        tokenizer,
+        _optional_int(payload, "max_length"),
+        _optional_int(payload, "rows") or 10,
+        format_name=_text(payload, "format", "auto"),
+        columns=_columns(payload),
+        assistant_only_loss=payload.get("assistant_only_loss") is not False,
+    )
+    return {
+        "rows": views,
+        "exact": tokenizer.exact,
+        "inexact_reason": tokenizer.inexact_reason,
+        "tokenizer_sha256": tokenizer.sha256,
+        "template_sha256": tokenizer.template_sha256,
+    }
+
+
+TASKS: Mapping[str, Callable[[Payload], object]] = {"inspect": _inspect, "view": _view}
+"""Tasks by name. Payload of both: path, model_dir, max_length, format, columns; view also rows and assistant_only_loss."""
+
+
+def _path(payload: Payload, name: str) -> Path:
+    value = payload.get(name)
+    if not isinstance(value, str):
+        raise _bad_request(f"{name} is missing")
+    return Path(value)
+
+
+def _tokenizer(payload: Payload) -> ModelTokenizer | None:
+    if payload.get("model_dir") is None:
+        return None
+    from desktop_ft.core.data.tokenizer import load_tokenizer
+
+    return load_tokenizer(_path(payload, "model_dir"))
+
+
+def _optional_int(payload: Payload, name: str) -> int | None:
+    value = payload.get(name)
+    return value if isinstance(value, int) else None
+
+
+def _text(payload: Payload, name: str, default: str) -> str:
+    value = payload.get(name)
+    return value if isinstance(value, str) else default
+
+
+def _columns(payload: Payload) -> dict[str, str]:
+    value = payload.get("columns")
+    return {str(role): str(name) for role, name in cast("Mapping[str, object]", value).items()} if isinstance(value, Mapping) else {}
+
+
+def _bad_request(reason: str) -> DesktopFtError:
+    message = f"The request is not complete: {reason}."
+    return DesktopFtError("worker_request_invalid", "The data worker was asked wrongly", message, "Report this.")
+
+
+def _claim_standard_output() -> TextIO:
+    """Keep standard output for the answer: whatever else prints goes to standard error."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8", newline="\n")
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    return answers
+
+
+def _limit_memory(limit_bytes: int) -> None:
+    if sys.platform == "win32":
+        return
+    import resource
+
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    wanted = limit_bytes if hard == resource.RLIM_INFINITY else min(limit_bytes, hard)
+    try:
+        resource.setrlimit(resource.RLIMIT_AS, (wanted, hard))
+    except (OSError, ValueError):  # macOS knows the limit but does not let it be set
+        return
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,127 @@
+"""Core's tokenised examples as the data sets that TRL trains on, and what a person should know about their number."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from datasets import Dataset
+from transformers import PreTrainedTokenizerBase
+
+from desktop_ft.core.config import DEMO, RunConfig
+from desktop_ft.core.data.dataset import TrainingData, load_training_data
+from desktop_ft.core.data.records import Conversation, PromptCompletion
+from desktop_ft.core.data.tokenise import TokenisedExample
+from desktop_ft.core.data.tokenizer import ModelTokenizer
+from desktop_ft.core.errors import DesktopFtError
+from desktop_ft.core.eventlog import EventWriter
+from desktop_ft.core.events import Progress, WarningRaised
+
+_NUM_COMPARED: Final = 64
+_SECONDS_BETWEEN_PROGRESS: Final = 0.5
+
+
+def load_examples(config: RunConfig, tokenizer: ModelTokenizer, events: EventWriter, check_stop: Callable[[], None]) -> TrainingData:
+    """Both sides of a run's data, tokenised by core.
+
+    Args:
+        config: As the person stated it.
+        tokenizer: Core's own, of the model.
+        events: Where the progress is told.
+        check_stop: Called now and then; raises to leave.
+
+    Raises:
+        DesktopFtError: Whatever is wrong with the files or rows.
+    """
+    told = time.monotonic()
+
+    def tell(done: int, total: int) -> None:
+        nonlocal told
+        check_stop()
+        if time.monotonic() - told >= _SECONDS_BETWEEN_PROGRESS:
+            told = time.monotonic()
+            events.write(Progress(phase="tokenize", done=done, total=total))
+
+    data = config.data
+    return load_training_data(
+        _train_file(data.train),
+        None if data.eval is None else Path(data.eval),
+        fraction=data.split.fraction,
+        seed=config.seed,
+        format=data.format,
+        columns=data.columns,
+        tokenizer=tokenizer,
+        max_length=data.max_length,
+        assistant_only_loss=data.assistant_only_loss,
+        progress=tell,
+    )
+
+
+def _train_file(source: str) -> Path:
+    if source != DEMO:
+        return Path(source)
+    from desktop_ft.core.demo import demo_sft_file
+
+    return demo_sft_file()
+
+
+def are_chats(data: TrainingData) -> bool:
+    """Whether the examples are written in the model's chat template, so that a prompt has to be as well."""
+    first = data.train_examples[0]
+    return isinstance(first, Conversation) or (isinstance(first, PromptCompletion) and not isinstance(first.prompt, str))
+
+
+def to_dataset(examples: Sequence[TokenisedExample]) -> Dataset:
+    """Ids and labels in the order of the examples; TRL's collator takes both as they are."""
+    return Dataset.from_dict({"input_ids": [example.input_ids for example in examples], "labels": [example.labels for example in examples]})
+
+
+@dataclass(frozen=True)
+class Batches:
+    """How the examples divide.
+
+    Attributes:
+        num_examples: Rows of the training set (packed rows where it is packed).
+        global_batch_size: Rows per optimizer step.
+    """
+
+    num_examples: int
+    global_batch_size: int
+
+    def warnings(self) -> Iterator[WarningRaised]:
+        """What is not as the person may think."""
+        rest = self.num_examples % self.global_batch_size
+        if self.num_examples < self.global_batch_size:
+            yield WarningRaised(
+                code="data_smaller_than_batch",
+                title="There are fewer examples than one batch holds",
+                message=f"Each step sees all {self.num_examples} examples, not {self.global_batch_size}; one epoch is one step.",
+                hint="Lower training.global_batch_size for more steps.",
+            )
+        elif rest:
+            yield WarningRaised(
+                code="last_batch_partial",
+                title="The last batch of each epoch is smaller",
+                message=f"{self.num_examples} examples in batches of {self.global_batch_size} leave {rest} for the last one.",
+                hint="Nothing is left out; that step's gradient is just a mean over fewer examples.",
+            )
+
+
+def check_same_tokens(own: ModelTokenizer, theirs: PreTrainedTokenizerBase, examples: Sequence[TokenisedExample]) -> None:
+    """Make sure that the ids are those that the model's own tokenizer gives.
+
+    Raises:
+        DesktopFtError: ``tokenizer_differs``.
+    """
+    for example in examples[:_NUM_COMPARED]:
+        text = own.decode(example.input_ids)
+        if own.encode(text, add_special_tokens=False).ids != theirs(text, add_special_tokens=False)["input_ids"]:
+            raise DesktopFtError(
+                "tokenizer_differs",
+                "This model's tokenizer cannot be reproduced",
+                f"It splits text in a way that the program does not know: {own.inexact_reason}.",
+                "Pick another copy of the model, one with a complete tokenizer.json.",
+            )

@@ -1,0 +1,125 @@
+"""The model, its tokenizer and its adapter, loaded from a folder in the format to train in."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, cast
+
+import torch
+from peft import LoraConfig, PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from desktop_ft.core.config import RunConfig
+from desktop_ft.core.device import DeviceFacts
+from desktop_ft.core.errors import DesktopFtError
+
+_PLACES: Final = {"cuda": "cuda:0", "rocm": "cuda:0", "xpu": "xpu:0", "mps": "mps", "cpu": "cpu"}
+
+
+def load_hf_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """Transformers' tokenizer of a model folder; it goes into checkpoints and results as it is."""
+    return cast("PreTrainedTokenizerBase", AutoTokenizer.from_pretrained(folder, local_files_only=True))
+
+
+def load_base_model(folder: Path, weights: torch.dtype, attention: str, device: DeviceFacts) -> PreTrainedModel:
+    """The model of a folder on the device.
+
+    Args:
+        folder: Config and safetensors.
+        weights: Format of the weights.
+        attention: ``sdpa`` or ``eager``.
+        device: Where it goes; all of it, never a part.
+    """
+    model = AutoModelForCausalLM.from_pretrained(
+        folder,
+        dtype=weights,
+        attn_implementation=attention,
+        local_files_only=True,
+        use_safetensors=True,
+        device_map=None if device.kind == "cpu" else {"": _PLACES[device.kind]},
+    )
+    return cast("PreTrainedModel", model)
+
+
+def load_adapter(model: PreTrainedModel, folder: Path) -> PeftModel:
+    """Put a trained adapter on the model, to be trained further.
+
+    Raises:
+        DesktopFtError: ``adapter_missing`` or ``adapter_mismatch``.
+    """
+    if not (folder / "adapter_config.json").is_file():
+        raise DesktopFtError(
+            "adapter_missing",
+            "There is no adapter here",
+            f"{folder} has no adapter_config.json.",
+            "Pick the adapter folder of a finished LoRA run.",
+        )
+    try:
+        return PeftModel.from_pretrained(model, str(folder), is_trainable=True)
+    except (RuntimeError, ValueError) as error:
+        raise DesktopFtError(
+            "adapter_mismatch",
+            "The adapter does not fit the model",
+            f"{folder} could not be put on this model: {str(error).splitlines()[0][:300]}",
+            "Pick the model that the adapter was trained on, or set model.adapter to null.",
+        ) from error
+
+
+def lora_config(config: RunConfig, model: PreTrainedModel) -> LoraConfig:
+    """PEFT's configuration of a new adapter.
+
+    Raises:
+        DesktopFtError: ``target_modules_unknown`` or ``target_modules_head``.
+    """
+    method = config.method
+    alpha = int(method.alpha) if method.alpha == int(method.alpha) else method.alpha
+    return LoraConfig(
+        task_type="CAUSAL_LM",
+        r=method.rank,
+        lora_alpha=cast("int", alpha),
+        lora_dropout=method.dropout,
+        use_dora=method.use_dora,
+        use_rslora=method.use_rslora,
+        init_lora_weights=True if method.init == "default" else "gaussian",
+        target_modules=_target_modules(method.target_modules, model),
+    )
+
+
+def _target_modules(wanted: str | Sequence[str], model: PreTrainedModel) -> str | list[str]:
+    """What PEFT takes; checked first, since PEFT leaves out a name that it does not find beside one that it does."""
+    if wanted == "all-linear":
+        return "all-linear"
+    linear = [name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)]
+    if wanted == "attention":
+        found = sorted({".".join(name.split(".")[-2:]) for name in linear if _is_in_attention(name)})
+        return found or _refuse(["attention"], linear)
+    unknown = [name for name in wanted if not any(full == name or full.endswith(f".{name}") for full in linear)]
+    if unknown:
+        _refuse(unknown, linear)
+    head = next((full for full, module in model.named_modules() if module is model.get_output_embeddings()), "")
+    heads = [name for name in wanted if head and name.split(".")[-1] == head.split(".")[-1]]
+    if heads:
+        raise DesktopFtError(
+            "target_modules_head",
+            "The output layer cannot get an adapter",
+            f"method.target_modules names {heads[0]}; TRL computes the loss past an adapter there, so it would never be trained.",
+            f"Remove {heads[0]} from method.target_modules, or write all-linear.",
+        )
+    return list(wanted)
+
+
+def _is_in_attention(name: str) -> bool:
+    return any("attn" in part or "attention" in part for part in name.lower().split(".")[:-1])
+
+
+def _refuse(unknown: Sequence[str], linear: Sequence[str]) -> list[str]:
+    known = sorted({name.split(".")[-1] for name in linear})
+    near = difflib.get_close_matches(unknown[0], known, n=1)
+    raise DesktopFtError(
+        "target_modules_unknown",
+        "A layer does not exist in this model",
+        f"method.target_modules names {', '.join(unknown)}. Linear layers here: {', '.join(known)}.",
+        f"Did you mean {near[0]}?" if near else "Write all-linear, or names from this list.",
+    )

@@ -1,0 +1,234 @@
+"""A training run from its configuration to its result. Reads from top to bottom."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from peft import PeftModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback
+
+from desktop_ft.core.base_model import base_hashes
+from desktop_ft.core.config import RunConfig
+from desktop_ft.core.data.dataset import TrainingData
+from desktop_ft.core.data.tokenizer import ModelTokenizer, load_tokenizer
+from desktop_ft.core.device import DeviceFacts
+from desktop_ft.core.eventlog import EventWriter
+from desktop_ft.core.events import FinishStatus, Phase, PhaseChanged, RunStarted, WarningRaised
+from desktop_ft.core.models import ModelInfo, read_model, resolve_model
+from desktop_ft.core.processes import ProcessMark
+from desktop_ft.core.resolve import load_resolved, resolve, save_resolved
+from desktop_ft.core.runs import Checkpoint, RunDir
+from desktop_ft.engine import environment
+from desktop_ft.engine.arguments import training_arguments
+from desktop_ft.engine.checkpoints import CheckpointStore, whole_folder
+from desktop_ft.engine.controls import ControlFolder, Controls
+from desktop_ft.engine.device import detect_device, precision_of
+from desktop_ft.engine.errors import Situation
+from desktop_ft.engine.examples import Batches, are_chats, check_same_tokens, load_examples, to_dataset
+from desktop_ft.engine.load import load_adapter, load_base_model, load_hf_tokenizer, lora_config
+from desktop_ft.engine.quiet import quieten_libraries
+from desktop_ft.engine.reporting import Reporting
+from desktop_ft.engine.sampling import Sampling
+from desktop_ft.engine.stopping import StopFlag, StopRequested
+from desktop_ft.engine.trainer import RunTrainer
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How training ended, if not with an error."""
+
+    status: FinishStatus
+    step: int
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """Everything that is known before the model is loaded."""
+
+    config: RunConfig
+    model_info: ModelInfo
+    tokenizer: PreTrainedTokenizerBase
+    device: DeviceFacts
+    data: TrainingData
+    checkpoint: Checkpoint | None
+
+
+class TrainingRun:
+    """One child's work on one run.
+
+    Args:
+        run: The run's folder.
+        events: Its log.
+        stop: Set when the run is to stop.
+        mark: This process.
+        started: When it took the folder, seconds since the epoch.
+        situation: Kept up to date for the translation of errors.
+    """
+
+    def __init__(self, run: RunDir, events: EventWriter, stop: StopFlag, mark: ProcessMark, started: float, situation: Situation) -> None:
+        self._run = run
+        self._events = events
+        self._stop = stop
+        self._mark = mark
+        self._situation = situation
+        self._controls = ControlFolder(run, events, started)
+
+    def train(self) -> Outcome:
+        """Train, or go on from the last checkpoint, and save the result.
+
+        Raises:
+            DesktopFtError: Everything that a person can put right.
+            StopRequested: Where the stop came before there was a step to finish.
+        """
+        quieten_libraries()
+        config = self._run.config()
+        store = CheckpointStore(self._run, self._events, config.output.save_total_limit)
+        prepared = self._prepare(config, store)
+        sampling = self._sampling(prepared)
+        trainer = self._trainer(prepared, self._model(prepared), store, sampling)
+        num_steps = trainer.num_planned_steps()
+        self._tell_start(prepared, trainer, num_steps)
+        self._leave_if_stopped()
+
+        checkpoint = prepared.checkpoint
+        if checkpoint is None:
+            sampling.sample(0)
+        self._enter("train")
+        if checkpoint is not None and checkpoint.step >= num_steps:
+            trainer.load_weights(checkpoint.path)
+        else:
+            trainer.train(resume_from_checkpoint=str(checkpoint.path) if checkpoint else None)
+            if trainer.state.global_step < num_steps:
+                return Outcome("stopped", int(trainer.state.global_step))
+
+        self._enter("save", "Saving the trained model")
+        self._save(prepared, trainer)
+        sampling.sample(num_steps)
+        return Outcome("completed", num_steps)
+
+    # --- before the model is loaded ---
+
+    def _prepare(self, config: RunConfig, store: CheckpointStore) -> _Prepared:
+        self._enter("load", "Reading the model's files")
+        model_dir = resolve_model(config.model.source, config.model.revision)
+        model_info = read_model(model_dir)
+        device = detect_device()
+        own_tokenizer, tokenizer = load_tokenizer(model_dir), load_hf_tokenizer(model_dir)
+
+        self._enter("tokenize", "Turning the examples into tokens")
+        data = load_examples(config, own_tokenizer, self._events, self._leave_if_stopped)
+        if not own_tokenizer.exact:
+            check_same_tokens(own_tokenizer, tokenizer, data.train)
+
+        store.clear_unsealed()
+        checkpoint = store.newest_sound()
+        self._situation.step = checkpoint.step if checkpoint else 0
+        self._keep_environment(model_info, own_tokenizer, data, device, is_new=checkpoint is None)
+        resolved = self._resolve(config, model_info, device, data, is_new=checkpoint is None)
+        self._situation.config = resolved
+        return _Prepared(resolved, model_info, tokenizer, device, data, checkpoint)
+
+    def _keep_environment(
+        self, model_info: ModelInfo, tokenizer: ModelTokenizer, data: TrainingData, device: DeviceFacts, *, is_new: bool
+    ) -> None:
+        fingerprints = {f"data_{side}": fingerprint.sha256 for side, fingerprint in data.fingerprints.items()}
+        hashes = {**fingerprints, **base_hashes(model_info.path), "tokenizer": tokenizer.sha256, "chat_template": tokenizer.template_sha256}
+        if not is_new:
+            environment.check_unchanged(self._run, hashes)
+        environment.record(self._run, device, str(model_info.path), hashes)
+
+    def _resolve(self, config: RunConfig, model_info: ModelInfo, device: DeviceFacts, data: TrainingData, *, is_new: bool) -> RunConfig:
+        """What every ``auto`` means; decided once, so that a resumed run is the same run."""
+        file = self._run.resolved_file
+        if not is_new and file.is_file():
+            return load_resolved(file).config
+        longest = max(len(example.input_ids) for example in data.train)
+        resolved = resolve(config, model_info, device, len(data.train), len(data.eval), longest)
+        save_resolved(resolved, file)
+        return resolved.config
+
+    # --- the model and its trainer ---
+
+    def _model(self, prepared: _Prepared) -> PreTrainedModel | PeftModel:
+        self._enter("load", f"Loading {prepared.model_info.name}")
+        config = prepared.config
+        precision = precision_of(config.model.dtype, prepared.device, trains_weights=config.method.kind == "full")
+        model = load_base_model(prepared.model_info.path, precision.weights, config.model.attention, prepared.device)
+        self._leave_if_stopped()
+        return load_adapter(model, Path(config.model.adapter)) if config.model.adapter else model
+
+    def _trainer(self, prepared: _Prepared, model: PreTrainedModel | PeftModel, store: CheckpointStore, sampling: Sampling) -> RunTrainer:
+        config, data, device = prepared.config, prepared.data, prepared.device
+        precision = precision_of(config.model.dtype, device, trains_weights=config.method.kind == "full")
+        has_new_adapter = config.method.kind == "lora" and config.model.adapter is None
+        trainer = RunTrainer(
+            store=store,
+            events=self._events,
+            model=model,
+            args=training_arguments(
+                config, store.unsealed, device, precision, has_eval=bool(data.eval), is_new=prepared.checkpoint is None
+            ),
+            train_dataset=to_dataset(data.train),
+            eval_dataset=to_dataset(data.eval) if data.eval else None,
+            processing_class=prepared.tokenizer,
+            # TRL seeds before it wraps the model, so that the adapter starts as in a plain script.
+            peft_config=lora_config(config, cast("PreTrainedModel", model)) if has_new_adapter else None,
+            callbacks=[
+                Reporting(self._events, device, len(data.eval), self._situation),
+                sampling,
+                Controls(self._controls, self._stop, config, sampling.sample, self._events),
+            ],
+        )
+        trainer.remove_callback(PrinterCallback)
+        sampling.attach(cast("PreTrainedModel", trainer.model), prepared.tokenizer)
+        return trainer
+
+    def _sampling(self, prepared: _Prepared) -> Sampling:
+        evaluation = prepared.config.evaluation
+        return Sampling(
+            evaluation.sample_prompts,
+            evaluation.sample_max_new_tokens,
+            cast("int", evaluation.eval_steps),
+            self._events,
+            as_chat=are_chats(prepared.data) and prepared.tokenizer.chat_template is not None,
+        )
+
+    # --- the result ---
+
+    def _save(self, prepared: _Prepared, trainer: RunTrainer) -> None:
+        target = self._run.adapter if prepared.config.method.kind == "lora" else self._run.model
+        with whole_folder(target) as folder:
+            cast("PreTrainedModel", trainer.model).save_pretrained(folder)
+            prepared.tokenizer.save_pretrained(folder)
+
+    # --- telling ---
+
+    def _enter(self, phase: Phase, detail: str = "") -> None:
+        self._situation.phase = phase
+        self._events.write(PhaseChanged(phase=phase, detail=detail))
+
+    def _leave_if_stopped(self) -> None:
+        if self._stop.is_set or self._controls.answer_stop():
+            raise StopRequested
+
+    def _tell_start(self, prepared: _Prepared, trainer: RunTrainer, num_steps: int) -> None:
+        training, data, device = prepared.config.training, prepared.data, prepared.device
+        self._events.write(
+            RunStarted(
+                pid=self._mark.pid,
+                num_steps=num_steps,
+                start_step=prepared.checkpoint.step if prepared.checkpoint else 0,
+                num_train_examples=len(data.train),
+                num_eval_examples=len(data.eval),
+                micro_batch_size=trainer.args.per_device_train_batch_size,
+                gradient_accumulation_steps=trainer.args.gradient_accumulation_steps,
+                device=device.name,
+                device_bytes=device.total_bytes,
+            )
+        )
+        for warning in Batches(trainer.num_rows(), training.global_batch_size).warnings():
+            self._events.write(warning)
+        for note in data.notes:
+            self._events.write(WarningRaised(code="data_note", title="About the data", message=note))

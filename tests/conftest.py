@@ -1,0 +1,109 @@
+"""What every test gets: a home of its own, no net, no display, and a look at what it left behind."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.guards import leaks
+
+if TYPE_CHECKING:
+    from PySide6.QtCore import QObject
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED_DATA = ROOT.parent / "shared" / "data"
+FAILED: pytest.StashKey[bool] = pytest.StashKey()
+SESSION_HOME: pytest.StashKey[Path] = pytest.StashKey()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    home = Path(tempfile.mkdtemp(prefix="desktop-ft-tests-"))
+    config.stash[SESSION_HOME] = home
+    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    os.environ.update(
+        DESKTOP_FT_HOME=str(home),
+        HF_HUB_OFFLINE="1",
+        HF_HUB_DISABLE_TELEMETRY="1",
+        TOKENIZERS_PARALLELISM="false",
+        PYTHON_KEYRING_BACKEND="keyring.backends.null.Keyring",
+        # children import this tree, also where no installed copy of the project is
+        PYTHONPATH=os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
+    )
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    shutil.rmtree(config.stash[SESSION_HOME], ignore_errors=True)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    report = yield
+    if report.failed:
+        item.stash[FAILED] = True
+    return report
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The demo data that lies beside the checkout; the test is skipped where it is absent."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip("there is no ../shared/data beside the checkout")
+    return SHARED_DATA
+
+
+@pytest.fixture(autouse=True)
+def desktop_ft_home(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The empty folder that this test's DESKTOP_FT_HOME names."""
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("DESKTOP_FT_HOME", str(home))
+    return home
+
+
+@pytest.fixture(autouse=True)
+def _leaves_nothing_behind(request: pytest.FixtureRequest, desktop_ft_home: Path) -> Iterator[None]:
+    uses_qt = "qapp" in request.fixturenames
+    if uses_qt:
+        request.getfixturevalue("_qt_baseline")
+    threads, processes = leaks.live_threads(), leaks.live_processes(desktop_ft_home)
+    qt_objects = _live_qt_objects(uses_qt)
+    yield
+    # a failed test's traceback keeps its objects alive; its failure is message enough
+    grace_seconds = 0.0 if request.node.stash.get(FAILED, False) else leaks.GRACE_SECONDS
+    left_processes = leaks.outlasting(lambda: leaks.live_processes(desktop_ft_home), processes, grace_seconds)
+    names = [f"process {leaks.describe(process)}" for process in left_processes]
+    leaks.kill(left_processes)
+    if request.node.stash.get(FAILED, False):
+        return
+    names += [f"thread {thread.name}" for thread in leaks.outlasting(leaks.live_threads, threads)]
+    names += _left_qt_objects(uses_qt, qt_objects)
+    if names:
+        pytest.fail("the test left behind: " + "; ".join(names), pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def _qt_baseline(qapp: object) -> None:
+    from tests.guards import qt_leaks
+
+    qt_leaks.hide_older_objects()
+
+
+def _live_qt_objects(uses_qt: bool) -> list[QObject]:
+    if not uses_qt:
+        return []
+    from tests.guards import qt_leaks
+
+    return qt_leaks.live_objects()
+
+
+def _left_qt_objects(uses_qt: bool, before: list[QObject]) -> list[str]:
+    if not uses_qt:
+        return []
+    from tests.guards import qt_leaks
+
+    return [qt_leaks.describe(item) for item in leaks.outlasting(qt_leaks.live_objects, before)]

@@ -1,0 +1,149 @@
+"""Formats: named rightly without a word from the person, and rows refused by number."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from desktop_ft.core.data.formats import FORMATS, detect_format, resolve_format, to_example
+from desktop_ft.core.data.read import read_rows
+from desktop_ft.core.data.records import Conversation, Example, Message, PlainText, PromptCompletion
+from desktop_ft.core.errors import DesktopFtError
+
+SHARED = Path(__file__).resolve().parents[4] / "shared" / "data"
+HI = (Message("user", "Hi"), Message("assistant", "Hello"))
+OPENAI = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
+SHAREGPT = [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello"}]
+SYSTEM = Message("system", "Be brief.")
+
+CASES: list[tuple[str, Mapping[str, object], Example]] = [
+    ("messages", {"messages": OPENAI, "id": 1}, Conversation(HI)),
+    ("messages", {"conversations": OPENAI}, Conversation(HI)),
+    ("messages", {"messages": json.dumps(OPENAI)}, Conversation(HI)),
+    ("messages", {"messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}, OPENAI[1]]}, Conversation(HI)),
+    ("sharegpt", {"conversations": SHAREGPT, "system": "Be brief."}, Conversation((SYSTEM, *HI))),
+    ("sharegpt", {"conversations": SHAREGPT, "system": ""}, Conversation(HI)),
+    ("alpaca", {"instruction": "Hi", "input": "", "output": "Hello"}, Conversation(HI)),
+    (
+        "alpaca",
+        {"instruction": "Add", "input": "1 2", "output": "3", "history": [["Hi", "Hello"]], "system": "Be brief."},
+        Conversation((SYSTEM, *HI, Message("user", "Add\n\n1 2"), Message("assistant", "3"))),
+    ),
+    ("prompt_completion", {"prompt": "Hi", "completion": "Hello"}, PromptCompletion("Hi", "Hello")),
+    ("prompt_completion", {"Prompt": "Hi", "response": "Hello"}, PromptCompletion("Hi", "Hello")),
+    ("prompt_completion", {"prompt": OPENAI[:1], "completion": OPENAI[1:]}, PromptCompletion(HI[:1], HI[1:])),
+    ("qa", {"question": "Hi", "answer": "Hello"}, Conversation(HI)),
+    ("text", {"text": "Hi"}, PlainText("Hi")),
+    ("text", {"anything": "Hi"}, PlainText("Hi")),
+    ("preference", {"prompt": "Hi", "chosen": "Hello", "rejected": "No"}, Conversation(HI)),
+    ("preference", {"chosen": OPENAI, "rejected": OPENAI}, Conversation(HI)),
+    ("preference", {"conversations": OPENAI[:1], "chosen": OPENAI[1], "rejected": OPENAI[1]}, Conversation(HI)),
+    (
+        "preference",
+        {"instruction": "Add", "input": "1 2", "chosen": "3", "rejected": "4", "system": "Be brief."},
+        Conversation((SYSTEM, Message("user", "Add\n\n1 2"), Message("assistant", "3"))),
+    ),
+    ("prompt_completion", {"input": "Hi", "output": "Hello"}, PromptCompletion("Hi", "Hello")),
+    ("preference", {"prompt": "Hi", "chosen": OPENAI, "rejected": OPENAI}, Conversation(HI)),
+    ("sharegpt_preference", {"conversations": SHAREGPT[:1], "chosen": SHAREGPT[1], "rejected": SHAREGPT[1]}, Conversation(HI)),
+]
+
+
+@pytest.mark.parametrize(("name", "row", "example"), CASES)
+def test_detected_and_converted(name: str, row: Mapping[str, object], example: Example) -> None:
+    detection = detect_format([row, row])
+    assert detection.format == name
+    assert detection.reason.startswith("2 of 2 rows")
+    assert to_example(row, 1, detection.format, detection.columns) == example
+
+
+def test_every_format_has_a_case() -> None:
+    assert {name for name, _, _ in CASES} == set(FORMATS)
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "code", "words"),
+    [
+        ("messages", {"messages": None}, "data_row_malformed", "list of turns"),
+        ("messages", {"messages": []}, "data_row_malformed", "list of turns"),
+        ("messages", {}, "data_row_malformed", "list of turns"),
+        ("messages", {"messages": "Hi"}, "data_row_malformed", "list of turns"),
+        ("messages", {"messages": [1]}, "data_row_malformed", "turn 1 is int"),
+        ("messages", {"messages": [{"role": "wizard", "content": "a"}]}, "data_row_malformed", "'wizard'"),
+        ("messages", {"messages": [OPENAI[0], {"role": "assistant", "content": None}]}, "data_row_malformed", "turn 2"),
+        ("messages", {"messages": [OPENAI[0], {"role": "assistant", "tool_calls": [1]}]}, "data_row_malformed", "calls tools"),
+        ("messages", {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "data_row_malformed", "image_url"),
+        ("messages", {"messages": OPENAI[:1]}, "data_no_assistant_turn", "1 turns"),
+        ("sharegpt", {"conversations": SHAREGPT[:1]}, "data_no_assistant_turn", "none of them"),
+        ("alpaca", {"instruction": "Hi", "output": None}, "data_row_malformed", "output"),
+        ("alpaca", {"instruction": 3, "output": "a"}, "data_row_malformed", "int"),
+        ("alpaca", {"instruction": "a", "output": "a", "history": [["a"]]}, "data_row_malformed", "pairs"),
+        ("prompt_completion", {"prompt": "a", "completion": OPENAI}, "data_row_malformed", "one of prompt"),
+        ("text", {"text": "\ud800"}, "data_row_malformed", "Unicode"),
+    ],
+)
+def test_a_bad_row_is_named(name: str, row: Mapping[str, object], code: str, words: str) -> None:
+    with pytest.raises(DesktopFtError, match="Row 17") as caught:
+        to_example(row, 17, name, {})
+    assert caught.value.code == code
+    assert words in caught.value.message
+
+
+def test_columns_mapped_by_hand_go_before_the_usual_names() -> None:
+    rows = [{"text": "t", "frage": "Hi", "antwort": "Hello"}]
+    detection = resolve_format(rows, "auto", {"question": "frage", "answer": "antwort"})
+    assert detection.format == "qa"
+    assert to_example(rows[0], 1, detection.format, detection.columns) == Conversation(HI)
+
+
+@pytest.mark.parametrize(
+    ("name", "columns", "code"),
+    [
+        ("auto", {}, "data_format_undetected"),
+        ("alpaca", {}, "data_columns_missing"),
+        ("nonsense", {}, "data_format_name_unknown"),
+        ("qa", {"question": "c"}, "data_columns_unknown"),
+        ("qa", {"asked": "a"}, "data_columns_unknown"),
+    ],
+)
+def test_what_cannot_be_resolved(name: str, columns: Mapping[str, str], code: str) -> None:
+    with pytest.raises(DesktopFtError) as caught:
+        resolve_format([{"a": 1, "b": 2}], name, columns)
+    assert caught.value.code == code
+
+
+_NAMES = st.sampled_from(["messages", "conversations", "prompt", "completion", "chosen", "rejected", "text", "instruction", "output", "x"])
+_KEYS = st.sampled_from(["role", "content", "from", "value", "type", "text", "tool_calls"])
+_LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["user", "gpt", "[{}]", "[", "", "\ud800", "Hi"])
+_VALUES = st.recursive(_LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_KEYS, inner, max_size=4), max_leaves=12)
+
+
+@settings(max_examples=200, deadline=None)
+@given(row=st.dictionaries(_NAMES, _VALUES, min_size=1, max_size=4), name=st.sampled_from(FORMATS))
+def test_any_row_gives_an_example_or_a_named_error(row: dict[str, object], name: str) -> None:
+    codes: list[str] = []
+    try:
+        detection = detect_format([row])
+        to_example(row, 1, detection.format, detection.columns)
+    except DesktopFtError as error:
+        codes.append(error.code)
+    try:
+        to_example(row, 1, name, {})
+    except DesktopFtError as error:
+        codes.append(error.code)
+    assert set(codes) <= {"data_format_undetected", "data_row_malformed", "data_no_assistant_turn"}
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="shared data are not here")
+@pytest.mark.parametrize(("name", "format_name"), [("alpaca_en_demo.json", "alpaca"), ("dpo_en_demo.json", "sharegpt_preference")])
+def test_shared_files_have_the_right_format(name: str, format_name: str) -> None:
+    rows = read_rows(SHARED / name)
+    detection = detect_format(rows.rows)
+    assert detection.format == format_name
+    examples = [to_example(row, number, format_name, detection.columns) for row, number in zip(rows.rows, rows.numbers, strict=True)]
+    assert all(isinstance(example, Conversation) and example.messages[-1].role == "assistant" for example in examples)
