@@ -242,7 +242,7 @@ class TrainingRun:
                 device_bytes=device.total_bytes,
             )
         )
-        for warning in Batches(trainer.num_rows(), training.global_batch_size).warnings():
+        for warning in Batches(trainer.num_rows(), training.global_batch_size, is_packed=bool(prepared.config.data.packing)).warnings():
             self._events.write(warning)
         for note in data.notes:
             self._events.write(WarningRaised(code="data_note", title="About the data", message=note))
