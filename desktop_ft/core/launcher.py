@@ -13,8 +13,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from desktop_ft.core.control import retire_controls
 from desktop_ft.core.files import write_error
-from desktop_ft.core.runs import EngineDir
+from desktop_ft.core.runs import EngineDir, live_engine
 
 ENGINE_MODULE: Final = "desktop_ft.engine"
 ENGINE_VARIABLE: Final = "DESKTOP_FT_ENGINE"
@@ -43,9 +44,13 @@ def engine_environment(*, allow_hub: bool = False) -> dict[str, str]:
 def start_engine(run: EngineDir, *, allow_hub: bool = False, extra_environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
     """Start the engine on a run's (or a job's) folder; what it prints goes to console.log.
 
+    Requests that an earlier engine never obeyed are put away first: a stop meant for it must not end this one.
+
     Raises:
         DesktopFtError: ``file_not_writable`` or ``disk_full`` where the log cannot be opened.
     """
+    if live_engine(run) is None:
+        retire_controls(run.path)
     environment = {**engine_environment(allow_hub=allow_hub), **(extra_environment or {})}
     return start_detached(engine_command(run.path), run.console_file, environment)
 

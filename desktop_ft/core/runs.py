@@ -18,12 +18,14 @@ from typing import Final, Literal, cast
 
 from desktop_ft.core.config import RunConfig, load_config, save_config
 from desktop_ft.core.errors import DesktopFtError
+from desktop_ft.core.exclusive import exclusive
 from desktop_ft.core.files import write_json
 from desktop_ft.core.processes import ProcessMark, is_alive
 
 RunStatus = Literal["new", "starting", "running", "completed", "stopped", "failed", "crashed"]
 MANIFEST_VERSION: Final = 1
 _HASH_CHUNK_BYTES: Final = 1 << 20
+_PID_LIMIT: Final = 1 << 31
 
 
 @dataclass(frozen=True)
@@ -154,9 +156,9 @@ def read_lock(run: EngineDir) -> ProcessMark | None:
     if not isinstance(value, dict):
         return None
     fields = cast("dict[str, object]", value)
-    pid, started = fields.get("pid"), fields.get("started")
-    if isinstance(pid, int) and isinstance(started, int | float):
-        return ProcessMark(pid, float(started))
+    pid, started, since_boot = fields.get("pid"), fields.get("started"), fields.get("since_boot")
+    if type(pid) is int and 0 < pid < _PID_LIMIT and isinstance(started, int | float):
+        return ProcessMark(pid, float(started), float(since_boot) if isinstance(since_boot, int | float) else None)
     return None
 
 
@@ -170,17 +172,22 @@ def take_lock(run: EngineDir, mark: ProcessMark) -> None:
     """Become the one engine of this folder.
 
     Raises:
-        DesktopFtError: ``run_is_running`` where another engine works here.
+        DesktopFtError: ``run_is_running`` where another engine works here; ``disk_full`` or ``file_not_writable``.
     """
+    with exclusive(run.path / ".lock"):
+        _take_lock(run, mark)
+
+
+def _take_lock(run: EngineDir, mark: ProcessMark) -> None:
     other = live_engine(run)
-    if other is not None and other != mark:
+    if other is not None and other.pid != mark.pid:
         raise DesktopFtError(
             "run_is_running",
             "This run is going already",
             f"Process {other.pid} works in {run.path}.",
             "Watch it in the window, or stop it first: desktop-ft stop",
         )
-    write_json(run.lock_file, {"v": 1, "pid": mark.pid, "started": mark.started})
+    write_json(run.lock_file, {"v": 1, "pid": mark.pid, "started": mark.started, "since_boot": mark.since_boot})
 
 
 def release_lock(run: EngineDir) -> None:
@@ -201,8 +208,10 @@ class Checkpoint:
 
 def write_manifest(folder: Path, step: int) -> int:
     """Seal a checkpoint folder: sizes and SHA-256 of all its files. Returns its bytes."""
-    files = {path.relative_to(folder).as_posix(): _file_entry(path) for path in sorted(folder.rglob("*")) if path.is_file()}
-    write_json(folder / "manifest.json", {"v": MANIFEST_VERSION, "step": step, "files": files})
+    manifest = folder / "manifest.json"
+    content = [path for path in sorted(folder.rglob("*")) if path.is_file() and path != manifest]
+    files = {path.relative_to(folder).as_posix(): _file_entry(path) for path in content}
+    write_json(manifest, {"v": MANIFEST_VERSION, "step": step, "files": files})
     return sum(cast("int", entry["bytes"]) for entry in files.values())
 
 
@@ -239,19 +248,31 @@ def _read_manifest(folder: Path) -> dict[str, object] | None:
     return cast("dict[str, object]", value) if isinstance(value, dict) else None
 
 
-def damage_of(checkpoint: Checkpoint) -> str | None:
-    """What is wrong with a checkpoint's files against its manifest, in words; None where all is well."""
+def damage_of(checkpoint: Checkpoint, *, read_content: bool = True) -> str | None:
+    """What is wrong with a checkpoint's files against its manifest, in words; None where all is well.
+
+    Args:
+        checkpoint: What to look at.
+        read_content: Compare hashes too (seconds for each gigabyte); otherwise names and sizes only.
+    """
     manifest = _read_manifest(checkpoint.path) or {}
     files = manifest.get("files")
     if not isinstance(files, dict) or not files:
         return "its manifest lists no files"
-    for name, entry in cast("dict[str, dict[str, object]]", files).items():
-        path = checkpoint.path / name
-        if not path.is_file():
-            return f"{name} is missing"
-        if path.stat().st_size != entry.get("bytes") or sha256_of(path) != entry.get("sha256"):
-            return f"{name} is not what was saved"
-    return None
+    found = (_damage_of_file(checkpoint.path, name, entry, read_content) for name, entry in cast("dict[str, object]", files).items())
+    return next(filter(None, found), None)
+
+
+def _damage_of_file(folder: Path, name: str, entry: object, read_content: bool) -> str | None:
+    path = folder / name
+    expected = cast("dict[str, object]", entry) if isinstance(entry, dict) else {}
+    try:
+        is_same = path.stat().st_size == expected.get("bytes") and (not read_content or sha256_of(path) == expected.get("sha256"))
+    except FileNotFoundError:
+        return f"{name} is missing"
+    except OSError as error:
+        return f"{name} can't be read: {error.strerror or error}"
+    return None if is_same else f"{name} is not what was saved"
 
 
 def sound_checkpoints(run: RunDir) -> Iterator[Checkpoint]:

@@ -6,7 +6,7 @@ import os
 import re
 import unicodedata
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -44,7 +44,7 @@ class Workspace:
         Raises:
             DesktopFtError: ``disk_full`` or ``file_not_writable``.
         """
-        stamp = (now or datetime.now()).strftime("%Y%m%d-%H%M%S")
+        stamp = (now or datetime.now(tz=UTC).astimezone()).strftime("%Y%m%d-%H%M%S")
         base = f"{slug(name)}-{stamp}"
         for attempt in range(1, 1000):
             folder = self.runs / (base if attempt == 1 else f"{base}-{attempt}")

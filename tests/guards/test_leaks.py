@@ -17,10 +17,19 @@ from tests.guards import leaks, qt_leaks
 
 SLEEPER = [sys.executable, "-c", "import sys; print('up', flush=True); sys.stdin.read()"]
 
+# Starts a child in a session of its own, names it and ends; the child reads the same input, so that closing it ends the child.
+ORPHAN_MAKER = [
+    sys.executable,
+    "-c",
+    (
+        "import subprocess, sys; "
+        "print(subprocess.Popen([sys.executable, '-c', 'import sys; sys.stdin.read()'], start_new_session=True).pid, flush=True)"
+    ),
+]
 
-def started_sleeper(home: Path | None = None) -> subprocess.Popen[str]:
-    environment = {**os.environ, **({"DESKTOP_FT_HOME": str(home)} if home else {})}
-    process = subprocess.Popen(SLEEPER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+
+def started_sleeper() -> subprocess.Popen[str]:
+    process = subprocess.Popen(SLEEPER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "up\n"
     return process
@@ -60,13 +69,22 @@ def test_child_process_is_seen_until_it_ends(tmp_path: Path) -> None:
     assert leaks.outlasting(lambda: leaks.live_processes(tmp_path), before) == []
 
 
-def test_process_of_the_same_home_is_seen_wherever_it_hangs(tmp_path: Path) -> None:
-    process = started_sleeper(tmp_path)
-    others = leaks.live_processes(tmp_path) - {psutil.Process(process.pid)}
-    seen = process.pid in {one.pid for one in leaks.live_processes(tmp_path)}
-    end(process)
-    assert seen
-    assert others == set()
+def test_process_that_left_the_family_is_seen_by_its_home(tmp_path: Path) -> None:
+    environment = {**os.environ, "DESKTOP_FT_HOME": str(tmp_path)}
+    parent = subprocess.Popen(ORPHAN_MAKER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+    assert parent.stdin is not None
+    assert parent.stdout is not None
+    orphan = psutil.Process(int(parent.stdout.readline()))
+    assert parent.wait(30) == 0
+    is_child = orphan in psutil.Process().children(recursive=True)
+    seen = leaks.live_processes(tmp_path)
+    seen_elsewhere = leaks.live_processes(tmp_path / "other")
+    parent.stdin.close()
+    parent.stdout.close()
+    psutil.wait_procs([orphan], timeout=30)
+    assert not is_child
+    assert seen == {orphan}
+    assert orphan not in seen_elsewhere
 
 
 def test_left_process_is_killed() -> None:

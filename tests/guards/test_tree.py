@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 from importlib import metadata
 from pathlib import Path
@@ -99,6 +100,46 @@ def test_every_requirement_is_pinned_within_its_bounds() -> None:
 def test_missing_and_wrong_pins_are_seen() -> None:
     needed = [Requirement(line) for line in ("absent", "Old_One>=2", "good>=2,<3")]
     assert unmet(needed, {canonicalize_name("old.one"): "1.9", canonicalize_name("good"): "2.5"}) == ["absent", "Old_One>=2"]
+
+
+def needed_names(roots: list[Requirement]) -> set[NormalizedName]:
+    """Every package that the roots bring along here, by what the installed packages say of themselves."""
+    needed: set[NormalizedName] = set()
+    visited: set[str] = set()
+    waiting = list(roots)
+    while waiting:
+        one = waiting.pop()
+        if str(one) in visited or (one.marker is not None and not one.marker.evaluate({"extra": ""})):
+            continue
+        visited.add(str(one))
+        needed.add(canonicalize_name(one.name))
+        waiting += brought_by(one)
+    return needed
+
+
+def brought_by(one: Requirement) -> list[Requirement]:
+    """What one package requires, with the extras that were asked of it."""
+    try:
+        lines = metadata.requires(one.name) or []
+    except metadata.PackageNotFoundError:
+        return []
+    extras = one.extras or {""}
+    wanted = [
+        line for line in map(Requirement, lines) if line.marker is None or any(line.marker.evaluate({"extra": name}) for name in extras)
+    ]
+    for line in wanted:
+        line.marker = None
+    return wanted
+
+
+@pytest.mark.skipif(
+    not sys.platform.startswith("linux") or sys.version_info[:2] != (3, 11),
+    reason="other systems and Pythons need fewer of the pinned packages",
+)
+def test_every_pin_is_of_something_needed() -> None:
+    needed = needed_names(requirements())
+    assert {"torch", "markupsafe", "pyside6-essentials"} <= needed
+    assert set(pins("constraints.txt")) - needed == set()
 
 
 def test_pins_are_versions_only() -> None:

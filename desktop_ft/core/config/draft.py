@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
 
 from desktop_ft.core.config.check import SETTINGS, problems_of, validate
 from desktop_ft.core.config.files import Values, set_value
@@ -23,7 +22,7 @@ class Draft:
         for part in path.split("."):
             if not isinstance(value, dict) or part not in value:
                 return SETTINGS[path].default
-            value = cast("Values", value)[part]
+            value = value[part]
         return value
 
     def is_set(self, path: str) -> bool:

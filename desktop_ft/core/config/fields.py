@@ -43,7 +43,10 @@ def setting(
         unit: Such as ``tokens`` or ``steps``; empty for a bare number.
         advanced: Hidden behind "More settings" in the window.
         source: Where the default comes from.
-        gt: Exclusive lower bound; likewise ``ge``, ``lt`` and ``le``.
+        gt: Exclusive lower bound.
+        ge: Inclusive lower bound.
+        lt: Exclusive upper bound.
+        le: Inclusive upper bound.
     """
     bounds = {name: value for name, value in zip(BOUNDS, (gt, ge, lt, le), strict=True) if value is not None}
     extra: dict[str, Any] = {"unit": unit, "advanced": advanced, "source": source, **({"bounds": bounds} if bounds else {})}

@@ -99,9 +99,14 @@ class MethodConfig(Section):
         source="Liu et al. 2024, arXiv 2402.09353",
     )
     use_rslora: bool = setting(
-        False, "rsLoRA: scale by the root of the rank, for ranks of 64 and more.", advanced=True, source="Kalajdzievski 2023, arXiv 2312.03732"
+        False,
+        "rsLoRA: scale by the root of the rank, for ranks of 64 and more.",
+        advanced=True,
+        source="Kalajdzievski 2023, arXiv 2312.03732",
     )
-    init: Literal["default", "gaussian"] = setting("default", "How the adapter starts; both start as no change.", advanced=True, source="PEFT")
+    init: Literal["default", "gaussian"] = setting(
+        "default", "How the adapter starts; both start as no change.", advanced=True, source="PEFT"
+    )
     target_modules: Literal["all-linear", "attention"] | tuple[str, ...] = setting(
         "all-linear",
         "Which layers get an adapter: all-linear, attention, or a list of names.",
@@ -119,7 +124,9 @@ class ObjectiveConfig(Section):
 class TrainingConfig(Section):
     """How to train."""
 
-    num_train_epochs: float = setting(1.0, "How often every example is seen.", unit="epochs", gt=0.0, le=1000.0, source="TRL: 3; 1 forgets less")
+    num_train_epochs: float = setting(
+        1.0, "How often every example is seen.", unit="epochs", gt=0.0, le=1000.0, source="TRL: 3; 1 forgets less"
+    )
     max_steps: int | None = setting(None, "End after this many optimizer steps; counts before epochs.", unit="steps", ge=1, advanced=True)
     micro_batch_size: Auto | PositiveInt = setting(
         "auto", "Examples that are on the device at once. auto: the largest that fits and divides the global batch.", advanced=True
@@ -137,10 +144,14 @@ class TrainingConfig(Section):
         0.03, "Steps until the learning rate is reached; below 1: a share of all steps.", unit="steps", ge=0.0, advanced=True
     )
     weight_decay: float = setting(0.0, "Pull of the trained weights towards zero.", ge=0.0, le=1.0, advanced=True, source="transformers")
-    max_grad_norm: float = setting(1.0, "Gradients longer than this are shortened to it. 0: never.", ge=0.0, advanced=True, source="transformers")
+    max_grad_norm: float = setting(
+        1.0, "Gradients longer than this are shortened to it. 0: never.", ge=0.0, advanced=True, source="transformers"
+    )
     optim: OptimizerName = setting("auto", "The optimizer. auto: fused AdamW.", advanced=True, source="transformers' default")
     activation_checkpointing: Auto | bool = setting(
-        "auto", "Compute activations again in the backward pass: much less memory, about a third more time. auto: by what fits.", advanced=True
+        "auto",
+        "Compute activations again in the backward pass: much less memory, about a third more time. auto: by what fits.",
+        advanced=True,
     )
     kernels: Literal["auto", "none"] = setting(
         "auto", "none: train exactly as stock TRL and PEFT do; every remaining auto takes TRL's default.", advanced=True
@@ -167,7 +178,9 @@ class RunConfig(Section):
 
     schema_version: Literal[1] = setting(SCHEMA_VERSION, "Version of this file's layout.", advanced=True)
     name: str = setting("untitled", "What the run is called; names its folder.")
-    seed: int = setting(42, "Start of every random number: the same seed and settings give the same run.", ge=0, le=2**32 - 1, advanced=True)
+    seed: int = setting(
+        42, "Start of every random number: the same seed and settings give the same run.", ge=0, le=2**32 - 1, advanced=True
+    )
     model: ModelConfig
     data: DataConfig
     method: MethodConfig = MethodConfig()

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from desktop_ft.core.data.fingerprint import example_fingerprint
 from desktop_ft.core.data.formats import AUTO, resolve_format, to_example
 from desktop_ft.core.data.lengths import Lengths, measure
-from desktop_ft.core.data.read import MalformedRow, Rows, read_rows
+from desktop_ft.core.data.read import MalformedRow, Rows, malformed_row, read_rows
 from desktop_ft.core.data.records import Example, PlainText, answers
-from desktop_ft.core.data.tokenise import tokenise
+from desktop_ft.core.data.tokenise import ROW_ERRORS, TokenisedExample, tokenise, tokenise_row
 from desktop_ft.core.errors import DesktopFtError
 
 if TYPE_CHECKING:
@@ -129,7 +129,9 @@ def inspect_data(
     examples, malformed = _examples_of(rows, detection.format, detection.columns)
     lengths, token_counts = None, dict[int, int]()
     if tokenizer is not None:
-        token_counts = _token_counts(examples, tokenizer, progress)
+        token_counts, refused = _token_counts(examples, tokenizer, progress)
+        malformed = tuple(sorted((*malformed, *refused), key=lambda row: row.number))
+        examples = [numbered for numbered in examples if numbered[0] in token_counts]
         lengths = measure(list(token_counts.values()), max_length)
     findings = _findings(examples, malformed, token_counts, max_length)
     score, reasons = _score(findings, rows.num_rows, len(examples))
@@ -158,29 +160,35 @@ def view_rows(
         assistant_only_loss: As in `tokenise.tokenise`.
 
     Returns:
-        Per row the shape that ``data view --json`` documents, and ``tokens``: the text of each token.
+        Per usable row the shape that ``data view --json`` documents, and ``row``: its 0-based index, ``tokens``: the text of each token.
+        Malformed rows are left out; `inspect_data` lists them.
 
     Raises:
-        DesktopFtError: As for training, a malformed row named by its number.
+        DesktopFtError: ``data_row_malformed`` if none of the rows can be used; what the template refuses, with the row's number.
     """
-    opened = read_rows(path, limit=rows, strict=True)
+    opened = read_rows(path, limit=rows)
     detection = resolve_format(opened.rows, format_name, columns or {})
+    examples, malformed = _examples_of(opened, detection.format, detection.columns)
+    if not examples:
+        raise malformed_row(malformed[0].number, malformed[0].reason, path)
     views: list[dict[str, object]] = []
-    for row, number in zip(opened.rows, opened.numbers, strict=True):
-        example = to_example(row, number, detection.format, detection.columns)
-        seen = tokenise(example, tokenizer, max_length=max_length, assistant_only_loss=assistant_only_loss)
-        views.append(
-            {
-                "input_ids": list(seen.input_ids),
-                "labels": list(seen.labels),
-                "text": tokenizer.decode(seen.input_ids),
-                "num_supervised": seen.num_supervised,
-                "truncated": seen.truncated,
-                "ends_with_eos": seen.ends_with_eos,
-                "tokens": [tokenizer.decode([token]) for token in seen.input_ids],
-            }
-        )
+    for index, example in examples:
+        seen = tokenise_row(example, index + 1, tokenizer, max_length=max_length, assistant_only_loss=assistant_only_loss)
+        views.append(_view(index, seen, tokenizer))
     return views
+
+
+def _view(index: int, seen: TokenisedExample, tokenizer: ModelTokenizer) -> dict[str, object]:
+    return {
+        "row": index,
+        "input_ids": list(seen.input_ids),
+        "labels": list(seen.labels),
+        "text": tokenizer.decode(seen.input_ids),
+        "num_supervised": seen.num_supervised,
+        "truncated": seen.truncated,
+        "ends_with_eos": seen.ends_with_eos,
+        "tokens": [tokenizer.decode([token]) for token in seen.input_ids],
+    }
 
 
 def _examples_of(rows: Rows, format_name: str, columns: Mapping[str, str]) -> tuple[_Numbered, tuple[MalformedRow, ...]]:
@@ -194,13 +202,22 @@ def _examples_of(rows: Rows, format_name: str, columns: Mapping[str, str]) -> tu
     return examples, tuple(sorted(malformed, key=lambda row: row.number))
 
 
-def _token_counts(examples: _Numbered, tokenizer: ModelTokenizer, progress: Callable[[int, int], None] | None) -> dict[int, int]:
+def _token_counts(
+    examples: _Numbered, tokenizer: ModelTokenizer, progress: Callable[[int, int], None] | None
+) -> tuple[dict[int, int], list[MalformedRow]]:
+    """Tokens of each example by its row's index, and the rows that the model's template refuses."""
     counts: dict[int, int] = {}
+    refused: list[MalformedRow] = []
     for done, (index, example) in enumerate(examples, start=1):
-        counts[index] = len(tokenise(example, tokenizer, max_length=None, assistant_only_loss=False).input_ids)
+        try:
+            counts[index] = len(tokenise(example, tokenizer, max_length=None, assistant_only_loss=False).input_ids)
+        except DesktopFtError as error:
+            if error.code not in ROW_ERRORS:
+                raise
+            refused.append(MalformedRow(index + 1, error.message))
         if progress is not None and (done % 64 == 0 or done == len(examples)):
             progress(done, len(examples))
-    return counts
+    return counts, refused
 
 
 def _findings(
@@ -224,7 +241,7 @@ def _malformed_rows(malformed: Sequence[MalformedRow]) -> Finding | None:
     return Finding(
         "malformed_rows",
         "Malformed rows",
-        f"{_rows(len(malformed))} cannot be read; the first is row {first.number}: {first.reason} Training refuses the file.",
+        f"{_rows(len(malformed))} cannot be used; the first is row {first.number}: {first.reason} Training refuses the file.",
         "error",
         tuple(row.number - 1 for row in malformed),
         "Mend or remove these rows.",

@@ -7,7 +7,6 @@ same is done here; for others the definition is taken as it is and the caller is
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import cast
 
 from desktop_ft.core.data.model_files import JsonObject, TokenizerFiles
@@ -54,9 +53,9 @@ def _byte_level(config: JsonObject, use_regex: bool) -> JsonObject:
 
 
 def _rebuilt(definition: JsonObject, normalizer: JsonObject | None, pre_tokenizer: JsonObject) -> JsonObject:
-    old = cast("Mapping[str, object]", definition.get("model") or {})
+    old = definition.get("model")
     model: JsonObject = {
-        **old,
+        **(cast("JsonObject", old) if isinstance(old, dict) else {}),
         "dropout": None,
         "unk_token": None,
         "continuing_subword_prefix": "",

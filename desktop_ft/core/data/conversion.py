@@ -26,9 +26,7 @@ def sharegpt_example(columns: Columns, number: int) -> Example:
 def alpaca_example(columns: Columns, number: int) -> Example:
     """Alpaca's shape as a chat: the input follows the instruction after a blank line; history is earlier pairs."""
     instruction = to_text(columns.get("instruction"), number, "instruction")
-    extra = columns.get("input")
-    context = to_text(extra, number, "input") if extra is not None else ""
-    question = f"{instruction}\n\n{context}" if context.strip() else instruction
+    question = _question(instruction, columns.get("input"), number)
     answer = to_text(columns.get("output"), number, "output")
     messages = (*_history(columns.get("history"), number), Message("user", question), Message("assistant", answer))
     return Conversation(with_system(messages, columns.get("system"), number))
@@ -64,7 +62,11 @@ def preference_example(columns: Columns, number: int) -> Example:
         if _is_chat(chosen):
             return Conversation(require_answer(to_messages(chosen, number, "chosen"), number))
         return PlainText(to_text(chosen, number, "chosen"))
-    before = to_messages(prompt, number, "prompt") if _is_chat(prompt) else (Message("user", to_text(prompt, number, "prompt")),)
+    if _is_chat(prompt):
+        before = to_messages(prompt, number, "prompt")
+    else:
+        before = (Message("user", _question(to_text(prompt, number, "prompt"), columns.get("input"), number)),)
+    before = with_system(before, columns.get("system"), number)
     return Conversation((*before, *_answer_after(before, chosen, number)))
 
 
@@ -80,6 +82,11 @@ def _answer_after(before: tuple[Message, ...], answer: object, number: int) -> t
         return (Message("assistant", to_text(answer, number, "chosen")),)
     messages = require_answer(to_messages(answer, number, "chosen"), number)
     return messages[len(before) :] if messages[: len(before)] == before else messages
+
+
+def _question(instruction: str, extra: object, number: int) -> str:
+    context = "" if extra is None else to_text(extra, number, "input")
+    return f"{instruction}\n\n{context}" if context.strip() else instruction
 
 
 def _is_chat(value: object) -> bool:

@@ -8,17 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from desktop_ft.core.data.fingerprint import Fingerprint, example_fingerprint, file_fingerprint
-from desktop_ft.core.data.formats import Detection, resolve_format, to_example
+from desktop_ft.core.data.formats import PREFERENCE_FORMATS, Detection, resolve_format, to_example
 from desktop_ft.core.data.read import Rows, read_rows
 from desktop_ft.core.data.records import Conversation, Example, PlainText, PromptCompletion
 from desktop_ft.core.data.split import split_indices
-from desktop_ft.core.data.tokenise import TokenisedExample, check_supervised, tokenise
+from desktop_ft.core.data.tokenise import TokenisedExample, check_supervised, tokenise_row
 from desktop_ft.core.errors import DesktopFtError
 
 if TYPE_CHECKING:
     from desktop_ft.core.data.tokenizer import ModelTokenizer
 
 Progress = Callable[[int, int], None]
+NumberedExample = tuple[int, Example]
 _PROGRESS_EVERY = 64
 
 
@@ -88,7 +89,7 @@ def load_training_data(
         _, held_out = load_examples(eval, format, columns)
         learnt = examples
     else:
-        split = split_indices([example_fingerprint(example) for example in examples], fraction, seed)
+        split = split_indices([example_fingerprint(example) for _, example in examples], fraction, seed)
         learnt, held_out = [examples[index] for index in split.train], [examples[index] for index in split.eval]
     steps = _Steps(len(learnt) + len(held_out), progress)
     options = _Options(tokenizer, max_length, assistant_only_loss)
@@ -108,12 +109,15 @@ def load_training_data(
         num_truncated=sum(tokenised.truncated for tokenised in kept),
         train_examples=[example for example, _ in kept_train],
         eval_examples=[example for example, _ in kept_eval],
-        notes=_notes(learnt, kept, num_masked, fraction if eval is None else 0.0, assistant_only_loss),
+        notes=(
+            *_format_notes(detection.format),
+            *_notes(learnt, kept, num_masked, fraction > 0 and not held_out, assistant_only_loss),
+        ),
     )
 
 
-def load_examples(path: Path, format_name: str, columns: Mapping[str, str]) -> tuple[Detection, list[Example]]:
-    """Every row of a file as an example; the first malformed one refuses the file.
+def load_examples(path: Path, format_name: str, columns: Mapping[str, str]) -> tuple[Detection, list[NumberedExample]]:
+    """Every row of a file as an example with the row's number; the first malformed one refuses the file.
 
     Raises:
         DesktopFtError: As `read.read_rows`, `formats.resolve_format` and `formats.to_example`.
@@ -121,7 +125,7 @@ def load_examples(path: Path, format_name: str, columns: Mapping[str, str]) -> t
     rows: Rows = read_rows(path, strict=True)
     detection = resolve_format(rows.rows, format_name, columns)
     numbered = zip(rows.rows, rows.numbers, strict=True)
-    return detection, [to_example(row, number, detection.format, detection.columns) for row, number in numbered]
+    return detection, [(number, to_example(row, number, detection.format, detection.columns)) for row, number in numbered]
 
 
 @dataclass(frozen=True)
@@ -149,10 +153,12 @@ class _Steps:
 _Side = list[tuple[Example, TokenisedExample]]
 
 
-def _tokenised(examples: Iterable[Example], options: _Options, steps: _Steps) -> _Side:
+def _tokenised(examples: Iterable[NumberedExample], options: _Options, steps: _Steps) -> _Side:
     side: _Side = []
-    for example in examples:
-        tokenised = tokenise(example, options.tokenizer, max_length=options.max_length, assistant_only_loss=options.assistant_only_loss)
+    for number, example in examples:
+        tokenised = tokenise_row(
+            example, number, options.tokenizer, max_length=options.max_length, assistant_only_loss=options.assistant_only_loss
+        )
         side.append((example, tokenised))
         steps.advance()
     return side
@@ -172,8 +178,14 @@ def _check_eval(path: Path | None, kept: _Side) -> None:
         )
 
 
+def _format_notes(format_name: str) -> tuple[str, ...]:
+    if format_name in PREFERENCE_FORMATS:
+        return ("These are preference pairs; supervised fine-tuning learns the chosen answers and leaves the rejected ones out.",)
+    return ()
+
+
 def _notes(
-    learnt: Sequence[Example], kept: Sequence[TokenisedExample], num_masked: int, fraction: float, assistant_only_loss: bool
+    learnt: Sequence[NumberedExample], kept: Sequence[TokenisedExample], num_masked: int, lacks_eval: bool, assistant_only_loss: bool
 ) -> tuple[str, ...]:
     notes: list[str] = []
     if num_masked:
@@ -184,9 +196,9 @@ def _notes(
     num_without_end = sum(not example.ends_with_eos and not example.truncated for example in kept)
     if num_without_end:
         notes.append(f"{num_without_end} examples do not teach the model to stop: no end token is learnt at their end.")
-    if fraction > 0 and len({example_fingerprint(example) for example in learnt}) < 2:
+    if lacks_eval:
         notes.append("Nothing was held out: there is only one distinct example.")
-    if assistant_only_loss and not any(_has_turns(example) for example in learnt):
+    if assistant_only_loss and not any(_has_turns(example) for _, example in learnt):
         notes.append("Training on the assistant's turns only does not apply: these examples have no turns.")
     return tuple(notes)
 

@@ -26,6 +26,7 @@ from desktop_ft.core.errors import DesktopFtError
 
 FormatName = Literal["messages", "sharegpt", "alpaca", "prompt_completion", "qa", "text", "preference", "sharegpt_preference"]
 FORMATS: tuple[FormatName, ...] = get_args(FormatName)
+PREFERENCE_FORMATS: frozenset[str] = frozenset({"preference", "sharegpt_preference"})
 AUTO = "auto"
 _SAMPLED_ROWS = 200
 
@@ -72,7 +73,7 @@ _SPECS: tuple[_Spec, ...] = (
         "a prompt, a chosen and a rejected answer",
         {"chosen": ("chosen",), "rejected": ("rejected",)},
         preference_example,
-        {"prompt": ("prompt", "question", "instruction")},
+        {"prompt": ("prompt", "question", "instruction", *_CHATS), "input": ("input",), "system": ("system",)},
     ),
     _Spec(
         "messages",
@@ -100,7 +101,7 @@ _SPECS: tuple[_Spec, ...] = (
     _Spec(
         "prompt_completion",
         "a prompt and a completion",
-        {"prompt": ("prompt",), "completion": ("completion", "response", "output", "answer")},
+        {"prompt": ("prompt", "input"), "completion": ("completion", "response", "output", "answer", "target")},
         prompt_completion_example,
     ),
     _Spec(

@@ -141,7 +141,7 @@ def _added_tokens(config: JsonObject) -> tuple[JsonObject, ...]:
     value = config.get("added_tokens_decoder")
     if not isinstance(value, dict):
         return ()
-    entries = [(int(index), entry) for index, entry in cast("JsonObject", value).items() if index.isdigit()]
+    entries = [(int(index), entry) for index, entry in cast("JsonObject", value).items() if index.isdecimal()]
     return tuple(cast("JsonObject", entry) for _, entry in sorted(entries, key=lambda item: item[0]) if special_token_text(entry))
 
 

@@ -27,7 +27,7 @@ def split_indices(fingerprints: Sequence[str], fraction: float, seed: int) -> Sp
 
     An example is held out if the hash of seed and content falls below ``fraction``: equal examples always land on one side, and an
     example keeps its side when others are added. The held-out share varies around ``fraction`` as coin tosses do. Where chance would
-    leave a side empty, the nearest content is moved there, as long as there are two different examples.
+    leave a side empty, the nearest content is moved there, as long as there are two different examples; with one, nothing is held out.
 
     Args:
         fingerprints: One per example, as `fingerprint.example_fingerprint` gives.
@@ -46,8 +46,8 @@ def split_indices(fingerprints: Sequence[str], fraction: float, seed: int) -> Sp
         )
     scores = {fingerprint: _score(fingerprint, seed) for fingerprint in set(fingerprints)}
     held_out = {fingerprint for fingerprint, score in scores.items() if score < fraction}
-    if fraction > 0 and len(scores) >= 2:
-        held_out = _both_sides(scores, held_out)
+    if fraction > 0:
+        held_out = _both_sides(scores, held_out) if len(scores) >= 2 else set()
     train = [index for index, fingerprint in enumerate(fingerprints) if fingerprint not in held_out]
     evaluation = [index for index, fingerprint in enumerate(fingerprints) if fingerprint in held_out]
     return Split(train, evaluation)

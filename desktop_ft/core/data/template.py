@@ -1,7 +1,7 @@
 """Render a model's chat template as transformers does, and say which characters of it the assistant is to learn.
 
 jinja2 is imported here and nowhere else. A template is untrusted code: it runs in jinja's sandbox and sees only plain data, but it can
-loop forever, so previews render in the worker (`core.worker`), which can be killed.
+loop forever, so previews render in the worker (`core.worker`), which can be killed. One thread at a time: compiled templates are shared.
 """
 
 from __future__ import annotations

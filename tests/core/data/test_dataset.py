@@ -163,9 +163,17 @@ def test_hashes_follow_what_decides_ids_and_rendering(tmp_path: Path) -> None:
 
 def test_named_templates_in_the_configuration(tmp_path: Path) -> None:
     named = [{"name": "tool_use", "template": "x"}, {"name": "default", "template": CHATML}]
-    template = load_tokenizer(make_model_dir(tmp_path, None, chat_template=named)).chat_template
+    template = load_tokenizer(make_model_dir(tmp_path, None, named_templates=named)).chat_template
     assert template is not None
     assert template.source == CHATML
+
+
+def test_preference_pairs_are_learnt_by_their_chosen_side_and_that_is_said(tmp_path: Path) -> None:
+    model = make_model_dir(tmp_path / "model")
+    rows: list[object] = [{"prompt": "Hi", "chosen": "Hello", "rejected": "No"}]
+    data = _load(_write(tmp_path / "a.jsonl", rows), model, fraction=0.0)
+    assert data.train_examples == [Conversation((Message("user", "Hi"), Message("assistant", "Hello")))]
+    assert "chosen answers" in data.notes[0]
 
 
 def test_check_supervised_counts() -> None:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from desktop_ft.core.data.formats import FORMATS, detect_format, resolve_format, to_example
 from desktop_ft.core.data.read import read_rows
@@ -40,6 +42,13 @@ CASES: list[tuple[str, Mapping[str, object], Example]] = [
     ("text", {"anything": "Hi"}, PlainText("Hi")),
     ("preference", {"prompt": "Hi", "chosen": "Hello", "rejected": "No"}, Conversation(HI)),
     ("preference", {"chosen": OPENAI, "rejected": OPENAI}, Conversation(HI)),
+    ("preference", {"conversations": OPENAI[:1], "chosen": OPENAI[1], "rejected": OPENAI[1]}, Conversation(HI)),
+    (
+        "preference",
+        {"instruction": "Add", "input": "1 2", "chosen": "3", "rejected": "4", "system": "Be brief."},
+        Conversation((SYSTEM, Message("user", "Add\n\n1 2"), Message("assistant", "3"))),
+    ),
+    ("prompt_completion", {"input": "Hi", "output": "Hello"}, PromptCompletion("Hi", "Hello")),
     ("preference", {"prompt": "Hi", "chosen": OPENAI, "rejected": OPENAI}, Conversation(HI)),
     ("sharegpt_preference", {"conversations": SHAREGPT[:1], "chosen": SHAREGPT[1], "rejected": SHAREGPT[1]}, Conversation(HI)),
 ]
@@ -106,6 +115,28 @@ def test_what_cannot_be_resolved(name: str, columns: Mapping[str, str], code: st
     with pytest.raises(DesktopFtError) as caught:
         resolve_format([{"a": 1, "b": 2}], name, columns)
     assert caught.value.code == code
+
+
+_NAMES = st.sampled_from(["messages", "conversations", "prompt", "completion", "chosen", "rejected", "text", "instruction", "output", "x"])
+_KEYS = st.sampled_from(["role", "content", "from", "value", "type", "text", "tool_calls"])
+_LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["user", "gpt", "[{}]", "[", "", "\ud800", "Hi"])
+_VALUES = st.recursive(_LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_KEYS, inner, max_size=4), max_leaves=12)
+
+
+@settings(max_examples=200, deadline=None)
+@given(row=st.dictionaries(_NAMES, _VALUES, min_size=1, max_size=4), name=st.sampled_from(FORMATS))
+def test_any_row_gives_an_example_or_a_named_error(row: dict[str, object], name: str) -> None:
+    codes: list[str] = []
+    try:
+        detection = detect_format([row])
+        to_example(row, 1, detection.format, detection.columns)
+    except DesktopFtError as error:
+        codes.append(error.code)
+    try:
+        to_example(row, 1, name, {})
+    except DesktopFtError as error:
+        codes.append(error.code)
+    assert set(codes) <= {"data_format_undetected", "data_row_malformed", "data_no_assistant_turn"}
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="shared data are not here")

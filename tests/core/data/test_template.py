@@ -43,7 +43,8 @@ def test_reasoning_that_the_template_moves() -> None:
     source = (
         "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' }}{% if '</think>' in m['content'] %}"
         "{{ '<think>' + m['content'].split('</think>')[0].strip() + '</think>' + m['content'].split('</think>')[1] }}{% else %}"
-        "{{ m['content'] }}{% endif %}{{ '<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+        "{{ m['content'] }}{% endif %}{{ '<|im_end|>\n' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
     )
     chat = (CHAT[0], Message("assistant", " so </think>Yes"))
     assert _learnt(source, chat) == ["<think>so</think>Yes<|im_end|>"]

@@ -127,6 +127,7 @@ def make_model_dir(
     eos: str | None = "<|im_end|>",
     bos: str = "<|begin_of_text|>",
     with_bos: bool = False,
+    named_templates: object = None,
     **config: object,
 ) -> Path:
     """Write tokenizer.json, tokenizer_config.json and, if there is one, chat_template.jinja."""
@@ -135,6 +136,8 @@ def make_model_dir(
     values: dict[str, object] = {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": bos, "pad_token": "<|pad|>", **config}
     if eos is not None:
         values["eos_token"] = eos
+    if named_templates is not None:
+        values["chat_template"] = named_templates
     (folder / "tokenizer_config.json").write_text(json.dumps(values), encoding="utf-8")
     if chat_template is not None:
         (folder / "chat_template.jinja").write_text(chat_template, encoding="utf-8")
