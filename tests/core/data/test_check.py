@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 from typing import cast
 
-from desktop_ft.core.data.check import DataReport, inspect_data, view_rows
+from desktop_ft.core.data.check import DataReport, inspect_data
 from desktop_ft.core.data.lengths import measure
 from desktop_ft.core.data.tokenizer import load_tokenizer
+from desktop_ft.core.data.view import view_rows
 from tests.core.data.tiny import make_model_dir
 
 
