@@ -44,7 +44,9 @@ class RunTrash:
         """
         source = self._places.get(folder, self.path / folder.name)
         if folder.exists():
-            raise DesktopFtError("run_exists", "The run's place is taken", f"There is another folder {folder}.", "Move it away, then try again.")
+            raise DesktopFtError(
+                "run_exists", "The run's place is taken", f"There is another folder {folder}.", "Move it away, then try again."
+            )
         self._move(source, folder)
         self._places.pop(folder, None)
 
@@ -53,7 +55,9 @@ class RunTrash:
             target.parent.mkdir(parents=True, exist_ok=True)
             source.rename(target)
         except FileNotFoundError as error:
-            raise DesktopFtError("run_missing", "The run is not there any more", f"There is no folder {source}.", "Look at the list again.") from error
+            raise DesktopFtError(
+                "run_missing", "The run is not there any more", f"There is no folder {source}.", "Look at the list again."
+            ) from error
         except OSError as error:
             raise write_error(target, error) from error
 

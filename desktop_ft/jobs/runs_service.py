@@ -256,7 +256,9 @@ class RunsService(QObject):
             self._follow(model, launch=False)
             return self._workers[path]
         self.failed.emit(
-            DesktopFtError("run_not_running", "This run is not going", f"No engine works in {path}.", "Resume the run first, if it has not ended.")
+            DesktopFtError(
+                "run_not_running", "This run is not going", f"No engine works in {path}.", "Resume the run first, if it has not ended."
+            )
         )
         return None
 
@@ -267,7 +269,9 @@ class RunsService(QObject):
         path = run_dir.absolute()
         if live_engine(RunDir(path)) is not None:
             self.failed.emit(
-                DesktopFtError("run_is_running", "This run is still going", f"An engine works in {path}.", "Stop it first, or choose Discard.")
+                DesktopFtError(
+                    "run_is_running", "This run is still going", f"An engine works in {path}.", "Stop it first, or choose Discard."
+                )
             )
             return
         self._let_go(path)
