@@ -86,6 +86,8 @@ class ModelCatalogue(QObject):
         self._folders_file = workspace.home / FOLDERS_FILE
         self._cache_dir = cache_dir
         self._device = device
+        self._remembered: list[ModelEntry] = []
+        """Folders used since the program began; a scan that began before does not know them."""
         self._tasks: dict[str, BackgroundTask] = {}
 
     @property
@@ -125,7 +127,9 @@ class ModelCatalogue(QObject):
         """
         if any(entry.source == folder for entry in self.entries):
             return
-        self.entries = (*self.entries, ModelEntry(folder, "main", info.name, "folder", info))
+        entry = ModelEntry(folder, "main", info.name, "folder", info)
+        self._remembered.append(entry)
+        self.entries = (*self.entries, entry)
         self.changed.emit()
         self._estimate()
         write_json(self._folders_file, {"folders": [folder, *self.folders()][:NUM_FOLDERS]})
@@ -154,7 +158,9 @@ class ModelCatalogue(QObject):
 
     def _on_entries(self, entries: object) -> None:
         self._tasks.pop("scan", None)
-        self.entries = cast("tuple[ModelEntry, ...]", entries)
+        found = cast("tuple[ModelEntry, ...]", entries)
+        known = {entry.key for entry in found}
+        self.entries = (*found, *(entry for entry in self._remembered if entry.key not in known))
         self.changed.emit()
         self._estimate()
 

@@ -157,6 +157,12 @@ class Label(QLabel):
             self._hold_height()
         return super().event(event)
 
+    def sizeHint(self) -> QSize:
+        """A wrapped label that has a width wants the height for that width, not for the one that Qt would choose."""
+        hint = super().sizeHint()
+        known = self.wordWrap() and self.testAttribute(Qt.WidgetAttribute.WA_Resized) and self.width() > 0
+        return QSize(hint.width(), self.heightForWidth(self.width())) if known else hint
+
     def minimumSizeHint(self) -> QSize:
         """A wrapped label may become as narrow as a few words; its height follows."""
         hint = super().minimumSizeHint()

@@ -19,14 +19,13 @@ from desktop_ft.ui.kit.buttons import button
 from desktop_ft.ui.kit.fonts import em
 from desktop_ft.ui.kit.icons import IconLabel
 from desktop_ft.ui.kit.layout import VerticalScrollPage, column, frame, row
-from desktop_ft.ui.kit.style_sheet import set_property
 from desktop_ft.ui.kit.text import ElidedLabel, Label, format_number, format_size
 from desktop_ft.ui.wizard.column_dialog import FORMATS, ColumnDialog
-from desktop_ft.ui.wizard.example_view import ExampleView
+from desktop_ft.ui.wizard.example_view import HEAD_EM, ExampleView
 from desktop_ft.ui.wizard.findings import FindingsView, rows_words
 from desktop_ft.ui.wizard.histogram import Histogram, Lengths
 from desktop_ft.ui.wizard.notices import ProblemBox
-from desktop_ft.ui.wizard.page import WizardPage
+from desktop_ft.ui.wizard.page import WizardPage, see_through
 from desktop_ft.ui.wizard.settings_form import SettingRow
 from desktop_ft.ui.wizard.words import format_name
 
@@ -80,7 +79,8 @@ class DataPage(WizardPage):
         self.num_findings = Label("", tone="2")
         self.histogram = Histogram()
         self.median = Label("", tone="2")
-        self.options = {path: SettingRow(model, path) for path in _OPTIONS}
+        units = {"data.split.fraction": self.tr("of the rows")}
+        self.options = {path: SettingRow(model, path, unit=units.get(path)) for path in _OPTIONS}
         self.body = self._new_body()
         self.set_content(column(self.strip, self.waiting, self.problem, (self.body, 1), self._new_options(), gap=10))
         self.setAcceptDrops(True)
@@ -143,9 +143,10 @@ class DataPage(WizardPage):
 
     def _new_body(self) -> QWidget:
         found = VerticalScrollPage(column(self.findings, gap=0), name=self.findings.accessibleName())
-        set_property(found, "frame", "")
+        see_through(found)
         found.setMinimumHeight(em(9))
         check_head = row(Label(self.tr("Data check"), "section"), None, self.num_findings)
+        check_head.addStrut(em(HEAD_EM))
         check_box = frame(column(found, gap=0, pad=(1, 1, 1, 1)))
         lengths_head = row(Label(self.tr("Tokens per row"), "section"), None, self.median)
         lengths_box = frame(column(self.histogram, gap=0, pad=(12, 10, 12, 6)))

@@ -12,10 +12,12 @@ from desktop_ft.ui.kit.buttons import SegmentedControl, button
 from desktop_ft.ui.kit.fonts import em
 from desktop_ft.ui.kit.icons import IconLabel
 from desktop_ft.ui.kit.layout import VerticalScrollPage, column, frame, row
-from desktop_ft.ui.kit.style_sheet import set_property
 from desktop_ft.ui.kit.text import ElidedLabel, Label, format_number
+from desktop_ft.ui.wizard.page import see_through
 from desktop_ft.ui.wizard.token_view import Token, TokenView, tokens_of
 
+HEAD_EM = 30 / 13
+"""Height of the line above a block, with its buttons or without."""
 _MOST_CHARACTERS = 4000
 ROLE_ICONS = {"system": "settings-2", "user": "user", "prompt": "user", "assistant": "bot", "completion": "bot", "tool": "terminal"}
 
@@ -79,8 +81,8 @@ class Legend(QWidget):
             sample.set_tokens([token])
             sample.setFixedWidth(em(4.2) if token.special else em(2.5))
             sample.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
-            line.addWidget(sample)
-            line.addWidget(words)
+            for part in (sample, words):
+                line.addWidget(part, 0, Qt.AlignmentFlag.AlignVCenter)
             line.addSpacing(6)
         line.addStretch(1)
         self.setLayout(line)
@@ -117,6 +119,7 @@ class ExampleView(QWidget):
         self.token_heading = QWidget()
         self.token_heading.setLayout(row(Label(self.tr("What the model will be trained on"), "section"), (self.template, 1), gap=12))
         head = row(self.heading, (self.place, 1), self.all_rows, self.switch, self.before, self.after, gap=6)
+        head.addStrut(em(HEAD_EM))
         self.setLayout(column(head, (self.chat_box, 4), self.token_heading, (self.token_box, 6), gap=8))
         self.switch.current_changed.connect(self._show_blocks)
         self._show_blocks()
@@ -180,11 +183,7 @@ class ExampleView(QWidget):
 def _scrolling_box(content: QWidget, name: str, spoken: str) -> QFrame:
     """A framed block that scrolls down by itself."""
     scroll = VerticalScrollPage(column(content, gap=0), name=spoken)
-    set_property(scroll, "frame", "")
-    inner = scroll.widget()
-    set_property(inner, "frame", "")
-    for see_through in (scroll.viewport(), inner):
-        see_through.setAutoFillBackground(False)
+    see_through(scroll)
     scroll.setMinimumHeight(em(6))
     scroll.setFocusPolicy(Qt.FocusPolicy.TabFocus)
     return frame(column(scroll, gap=0, pad=(1, 1, 1, 1)), "well" if name == "well" else "box")

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import QCoreApplication
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
-from desktop_ft.core.memory.estimate import MemoryEstimate
+from desktop_ft.core.memory.estimate import Lever, MemoryEstimate
 from desktop_ft.jobs.new_run_model import NewRunModel, PageName
 from desktop_ft.ui.kit.chips import VerdictChip
 from desktop_ft.ui.kit.fonts import em
 from desktop_ft.ui.kit.layout import VerticalScrollPage, column, frame, row, rule
 from desktop_ft.ui.kit.memory import MemoryBar, MemoryList, MemoryPart
-from desktop_ft.ui.kit.style_sheet import set_property
 from desktop_ft.ui.kit.text import GIB, ElidedLabel, Label, format_gib, format_number, number_label
 from desktop_ft.ui.kit.theme import theme_manager
+from desktop_ft.ui.wizard.page import see_through
+from desktop_ft.ui.wizard.words import choice_word, setting_name, value_at
 
 WIDTH_EM = 22.0
 NARROW_EM = 19.7
@@ -80,11 +81,7 @@ class MemoryPanel(QWidget):
             gap=8, pad=(16, 16, 16, 16),
         )  # fmt: skip
         scroll = VerticalScrollPage(content, name=self.tr("Memory"))
-        set_property(scroll, "frame", "")
-        inner = scroll.widget()
-        set_property(inner, "frame", "")
-        for see_through in (scroll.viewport(), inner):
-            see_through.setAutoFillBackground(False)
+        see_through(scroll)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(frame(column(scroll, gap=0), "panel"))
@@ -122,7 +119,7 @@ class MemoryPanel(QWidget):
         else:
             self._show_bill(bill)
         at_review = self._page == "review"
-        self.levers.set_pairs([] if bill is None or at_review else lever_pairs(bill))
+        self.levers.set_pairs([] if bill is None or at_review else self._levers(bill))
         self.sureness.set_pairs([] if bill is None or not at_review else self._sureness(bill))
 
     def _show_device(self) -> None:
@@ -186,6 +183,18 @@ class MemoryPanel(QWidget):
         longest = self._model.data.longest if self._model.data else None
         return min(limit, longest or limit)
 
+    def _levers(self, bill: MemoryEstimate) -> list[tuple[str, str]]:
+        resolved = self._model.resolved
+
+        def now(path: str) -> object:
+            return self._model.draft.get(path) if resolved is None else value_at(resolved.config, path)
+
+        return [
+            (lever_words(lever, now), format_number(lever.num_bytes / GIB, 1, signed=True))
+            for lever in bill.levers
+            if abs(lever.num_bytes) >= GIB // 20
+        ]
+
     def _sureness(self, bill: MemoryEstimate) -> list[tuple[str, str]]:
         known = self._model.data is not None and self._model.data.longest is not None
         source = self.tr("the longest row") if known else self.tr("the maximum length")
@@ -205,11 +214,17 @@ def other_parts(model: NewRunModel) -> tuple[MemoryPart, ...]:
     return (MemoryPart("other_programs", QCoreApplication.translate("memory_panel", "Other programs"), held, outside=True),)
 
 
-def lever_pairs(bill: MemoryEstimate) -> list[tuple[str, str]]:
-    """What the levers do, in GiB with their sign."""
-    return [
-        (lever.title, format_number(lever.num_bytes / GIB, 1, signed=True)) for lever in bill.levers if abs(lever.num_bytes) >= GIB // 20
-    ]
+def lever_words(lever: Lever, now: Callable[[str], object]) -> str:
+    """A lever in few words: "Rank 16 → 8", "DoRA off"; the whole sentence is its title."""
+    path = next(iter(lever.set))
+    before, after = now(path), lever.set[path]
+    name = (
+        setting_name(path) if path != "training.activation_checkpointing" else QCoreApplication.translate("memory_panel", "Checkpointing")
+    )
+    if isinstance(after, bool):
+        return f"{name} {choice_word('on' if after else 'off')}"
+    shown = [format_number(value) if isinstance(value, int | float) else str(value) for value in (before, after)]
+    return f"{name} {shown[0]} → {shown[1]}"
 
 
 def part_name(key: str) -> str:

@@ -60,9 +60,9 @@ class AdviceLine(QWidget):
         self.setLayout(row(column(self._icon, None), (self._text, 1), gap=6))
         self.hide()
 
-    def show_advice(self, advice: Advice | None) -> None:
+    def show_advice(self, advice: Advice | None, tone: str = "warn") -> None:
         """Show an advice, or take it away."""
-        self.show_words("" if advice is None else f"{advice.title}. {advice.why} {advice.what_to_do}")
+        self.show_words("" if advice is None else f"{advice.title}. {advice.why} {advice.what_to_do}", tone)
 
     def show_words(self, words: str, tone: str = "warn") -> None:
         """Show words, or take them away."""

@@ -7,9 +7,19 @@ from PySide6.QtWidgets import QLayout, QVBoxLayout, QWidget, QWizardPage
 
 from desktop_ft.jobs.new_run_model import NewRunModel, PageName
 from desktop_ft.ui.kit.layout import VerticalScrollPage, column
+from desktop_ft.ui.kit.style_sheet import set_property
 from desktop_ft.ui.kit.text import Label
 
 MARGIN = 24
+
+
+def see_through(area: VerticalScrollPage) -> None:
+    """Let the ground of what a scroll area stands on show through it."""
+    inner = area.widget()
+    for part in (area, area.viewport(), inner):
+        if part is not None:
+            set_property(part, "frame", "")
+            part.setAutoFillBackground(False)
 
 
 class WizardPage(QWizardPage):
@@ -33,9 +43,10 @@ class WizardPage(QWizardPage):
         self.name: PageName = name
         self.model = model
         self.setAccessibleName(title)
-        heading = column(Label(title, "title"), gap=4, pad=(MARGIN, 8, MARGIN, 10))
+        heading = column(Label(title, "title"), gap=4, pad=(MARGIN, 4, MARGIN, 10))
         if sentence:
             heading.addWidget(Label(sentence, tone="2", wrap=True))
+        self.area: VerticalScrollPage | None = None
         self._outer = QVBoxLayout(self)
         self._outer.setContentsMargins(0, 0, 0, 0)
         self._outer.setSpacing(0)
@@ -44,8 +55,8 @@ class WizardPage(QWizardPage):
     def set_content(self, content: QLayout) -> None:
         """Put the content below the heading."""
         content.setContentsMargins(MARGIN, 0, MARGIN, 16)
-        self.scroll = VerticalScrollPage(content, name=self.accessibleName())
-        self._outer.addWidget(self.scroll, 1)
+        self.area = VerticalScrollPage(content, name=self.accessibleName())
+        self._outer.addWidget(self.area, 1)
 
     def set_narrow(self, narrow: bool) -> None:
         """Less width: leave out what another place says too."""

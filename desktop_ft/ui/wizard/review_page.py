@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final, cast
 
@@ -12,13 +12,14 @@ from PySide6.QtCore import QCoreApplication, Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFileDialog, QFrame, QPlainTextEdit, QWidget
 
-from desktop_ft.core.config import DEMO, save_config
+from desktop_ft.core.config import DEMO, SETTINGS, save_config
 from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.core.forecast import forecast_disk
 from desktop_ft.core.memory.estimate import MemoryEstimate
 from desktop_ft.core.workspace import default_workspace, slug
 from desktop_ft.jobs.new_run_model import NewRunModel, PageName
 from desktop_ft.ui.kit.buttons import button
+from desktop_ft.ui.kit.fields import TextControl
 from desktop_ft.ui.kit.fonts import em
 from desktop_ft.ui.kit.layout import column, frame, grid, row
 from desktop_ft.ui.kit.text import DASH, ElidedLabel, Label, format_gib, format_learning_rate, format_number, format_size
@@ -26,7 +27,7 @@ from desktop_ft.ui.wizard.fit_list import FitList
 from desktop_ft.ui.wizard.model_page import parameters_in_words
 from desktop_ft.ui.wizard.notices import AdviceLine, Banner
 from desktop_ft.ui.wizard.page import WizardPage
-from desktop_ft.ui.wizard.settings_form import Disclosure, SettingRow, SettingsForm
+from desktop_ft.ui.wizard.settings_form import QUIET_TONES, Disclosure, SettingsForm
 
 _MORE_LEFT: Final = ("evaluation.eval_steps", "output.save_steps", "seed")
 _MORE_RIGHT: Final = ("evaluation.sample_max_new_tokens", "output.save_total_limit")
@@ -68,7 +69,8 @@ class ReviewPage(WizardPage):
         self.fits = AdviceLine()
         self.fit_heading = self._new_fit_heading()
         self.fit_list = FitList()
-        self.name_row = SettingRow(model, "name")
+        self.name_field = TextControl()
+        self.name_problem = AdviceLine()
         self.save = button(self.tr("Save as &file…"), "flat", "save", on_click=self._on_save_clicked)
         self.copy = button(self.tr("Copy command &line"), "flat", "terminal", on_click=self._on_copy_clicked)
         self.summary = self._new_summary()
@@ -94,6 +96,7 @@ class ReviewPage(WizardPage):
                 gap=10,
             )
         )
+        self.name_field.value_changed.connect(self._on_name_changed)
         self.fit_list.apply_requested.connect(self._on_apply_requested)
         for signal in (model.memory_changed, model.draft_changed, model.data_changed):
             signal.connect(self.refresh)
@@ -105,10 +108,11 @@ class ReviewPage(WizardPage):
         for key, values in self._facts().items():
             for label, text in zip(self.values[key], values, strict=True):
                 label.setText(text)
+        warnings = [item for item in self.model.advice if item.code not in QUIET_TONES]
         for place, line in enumerate(self.advice):
-            line.show_advice(self.model.advice[place] if place < len(self.model.advice) else None)
+            line.show_advice(warnings[place] if place < len(warnings) else None)
         self._show_figures()
-        self.name_row.refresh()
+        self._show_name()
         self._show_prompts()
 
     def first_focus(self) -> QWidget | None:
@@ -134,17 +138,25 @@ class ReviewPage(WizardPage):
             "training": self.tr("Training"), "evaluation": self.tr("Evaluation"), "output": self.tr("Output"),
         }  # fmt: skip
         self.values: dict[str, tuple[ElidedLabel, ElidedLabel]] = {}
-        for line, (key, page) in enumerate(_LINES):
+        self.name_field.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        name_label = Label(self.tr("N&ame"), tone="2")
+        name_label.setBuddy(self.name_field.focus_target())
+        self.name_field.focus_target().setAccessibleName(self.tr("Name of the run"))
+        self.name_field.focus_target().setToolTip(SETTINGS["name"].description)
+        lines.addWidget(name_label, 0, 0)
+        lines.addWidget(self.name_field, 0, 1, 1, 3)
+        lines.addWidget(self.name_problem, 1, 1, 1, 3)
+        for line, (key, page) in enumerate(_LINES, start=2):
             first, second = ElidedLabel("", middle=True), ElidedLabel("", tone="2")
             self.values[key] = (first, second)
             change = button(self.tr("Change"), "link", name=self.tr("Change"))
             change.setAccessibleName(self.tr("Change: {0}").format(names[key]))
-            change.clicked.connect(lambda _checked=False, target=page: self._on_change_clicked(target))
+            change.clicked.connect(self._changer(page))
             for at, widget in enumerate((Label(names[key], tone="2"), first, second, change)):
                 lines.addWidget(widget, line, at)
         lines.setColumnStretch(1, 2)
         lines.setColumnStretch(2, 3)
-        return frame(column(self.name_row, lines, gap=6, pad=(16, 8, 12, 8)))
+        return frame(column(lines, gap=6, pad=(16, 10, 12, 8)))
 
     def _new_prompts(self) -> QPlainTextEdit:
         prompts = QPlainTextEdit()
@@ -208,7 +220,7 @@ class ReviewPage(WizardPage):
             "method": self._method_words(),
             "training": self._training_words(),
             "evaluation": self._evaluation_words(held_out > 0 or draft.get("data.eval") is not None),
-            "output": (str(draft.get("name")), self.tr("up to {0} checkpoints").format(draft.get("output.save_total_limit"))),
+            "output": self._output_words(),
         }
 
     def _method_words(self) -> tuple[str, str]:
@@ -223,10 +235,11 @@ class ReviewPage(WizardPage):
     def _training_words(self) -> tuple[str, str]:
         draft, resolved = self.model.draft, self.model.resolved
         epochs = draft.get("training.num_train_epochs")
+        passes = epochs if isinstance(epochs, int | float) else 0
         count = format_number(resolved.num_steps) if resolved else DASH
         rate = draft.get("training.learning_rate")
         return (
-            self.tr("{0:g} epochs, {1} steps").format(epochs if isinstance(epochs, int | float) else 0, count),
+            (self.tr("1 epoch, {1} steps") if epochs == 1 else self.tr("{0:g} epochs, {1} steps")).format(passes, count),
             self.tr("batch {0}, learning rate {1}, {2}").format(
                 draft.get("training.global_batch_size"),
                 format_learning_rate(rate) if isinstance(rate, int | float) else rate,
@@ -242,6 +255,12 @@ class ReviewPage(WizardPage):
             return self.tr("none: nothing is held out"), samples
         return self.tr("every {0} steps").format(resolved.config.evaluation.eval_steps), samples
 
+    def _output_words(self) -> tuple[str, str]:
+        draft = self.model.draft
+        limit = draft.get("output.save_total_limit")
+        kept = self.tr("and the last checkpoint") if limit == 1 else self.tr("and the last {0} checkpoints").format(limit)
+        return (self.tr("the adapter") if draft.get("method.kind") == "lora" else self.tr("the model")), kept
+
     def _show_figures(self) -> None:
         model = self.model
         resolved, bill, info = model.resolved, model.estimate, model.model
@@ -256,6 +275,14 @@ class ReviewPage(WizardPage):
         kind = self.tr("adapter") if model.draft.get("method.kind") == "lora" else self.tr("model")
         self.result.show_words(format_size(forecast.result_bytes), kind)
 
+    def _show_name(self) -> None:
+        name = str(self.model.draft.get("name"))
+        if str(self.name_field.line_edit().text()).strip() != name.strip():
+            self.name_field.set_value(name)
+        problem = next((found for found in self.model.draft.problems() if found.path == "name"), None)
+        self.name_field.set_wrong(problem is not None)
+        self.name_problem.show_words(f"{problem.message} {problem.hint}" if problem else "", "bad")
+
     def _show_prompts(self) -> None:
         prompts = cast("tuple[str, ...]", self.model.draft.get("evaluation.sample_prompts"))
         if self._typed_prompts() != prompts:
@@ -268,6 +295,9 @@ class ReviewPage(WizardPage):
 
     # --- doing -------------------------------------------------------------------------------------------------------
 
+    def _on_name_changed(self, name: object) -> None:
+        self.model.set("name", str(name))
+
     def _on_prompts_changed(self) -> None:
         self.model.set("evaluation.sample_prompts", self._typed_prompts())
 
@@ -277,13 +307,17 @@ class ReviewPage(WizardPage):
         if focus is not None:
             focus.setFocus(Qt.FocusReason.OtherFocusReason)
 
+    def _changer(self, page: PageName | None) -> Callable[[], None]:
+        return lambda: self._on_change_clicked(page)
+
     def _on_change_clicked(self, page: PageName | None) -> None:
         if page is not None:
             self.page_requested.emit(page)
             return
         self.more.set_open(True)
         self.left.rows["evaluation.eval_steps"].field.control.setFocus(Qt.FocusReason.OtherFocusReason)
-        self.scroll.ensureWidgetVisible(self.more)
+        if self.area is not None:
+            self.area.ensureWidgetVisible(self.more)
 
     def _on_save_clicked(self) -> None:
         start = f"{slug(str(self.model.draft.get('name')))}.yaml"

@@ -18,6 +18,8 @@ from desktop_ft.ui.wizard.notices import AdviceLine
 from desktop_ft.ui.wizard.words import choice_word, setting_name
 
 AUTO: Final = "auto"
+QUIET_TONES: Final[Mapping[str, str]] = {"dora_slow": "info"}
+"""Advice about the defaults is worth knowing and no warning."""
 _PATHS: Final[Mapping[str, str]] = {"model.adapter": "folder", "data.eval": "file"}
 
 
@@ -56,6 +58,14 @@ class AutoNumberControl(TextControl):
         return ""
 
 
+class OptionalPathControl(PathControl):
+    """A path that may be left out."""
+
+    def value(self) -> object:
+        """The path, or None."""
+        return super().value() or None
+
+
 class NamesControl(TextControl):
     """``all-linear``, ``attention``, or names apart by commas."""
 
@@ -74,7 +84,7 @@ class NamesControl(TextControl):
 def control_for(info: SettingInfo) -> Control:
     """What suits a setting by its declaration."""
     if info.path in _PATHS:
-        return PathControl("folder" if _PATHS[info.path] == "folder" else "file", placeholder=choice_word("none"))
+        return OptionalPathControl("folder" if _PATHS[info.path] == "folder" else "file", placeholder=choice_word("none"))
     if info.control == "bool" and AUTO not in info.choices:
         return BoolControl()
     if info.control == "bool":
@@ -106,16 +116,16 @@ class SettingRow(QWidget):
     Args:
         model: The run being set up.
         path: Dotted path of the setting.
-        control: Another control than the declaration suggests.
+        unit: Another unit than the declared one.
     """
 
-    def __init__(self, model: NewRunModel, path: str, control: Control | None = None, parent: QWidget | None = None) -> None:
+    def __init__(self, model: NewRunModel, path: str, *, unit: str | None = None, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         info = SETTINGS[path]
         self.path = path
         self._model = model
         self._writing = False
-        self.field = FieldRow(setting_name(path), control or control_for(info), info.description, unit=info.unit)
+        self.field = FieldRow(setting_name(path), control_for(info), info.description, unit=info.unit if unit is None else unit)
         self.field.set_default(info.default, info.source)
         self.advice = AdviceLine()
         self.setLayout(column(self.field, self.advice, gap=2))
@@ -138,7 +148,7 @@ class SettingRow(QWidget):
         if note:
             self.advice.show_words(note, "info")
         else:
-            self.advice.show_advice(advice)
+            self.advice.show_advice(advice, QUIET_TONES.get(advice.code, "warn") if advice else "warn")
 
     def _note(self, value: object) -> str:
         """What an auto stands for now."""
@@ -152,20 +162,13 @@ class SettingRow(QWidget):
 
     def _on_value_changed(self, value: object) -> None:
         control = self.field.control
-        if value is None and isinstance(control, TextControl) and not isinstance(control, AutoNumberControl):
-            value = control.line_edit().text() or None
-        if isinstance(control, PathControl) and value == "":
-            value = None
+        if value is None and isinstance(control, IntControl | FloatControl):
+            value = control.line_edit().text()
         if self.path == "training.learning_rate":
             self._model.rate_note = ""
         self._writing = True
         self._model.set(self.path, value)
         self._writing = False
-        self.refresh_note()
-
-    def refresh_note(self) -> None:
-        """The advice only; the field is being typed into."""
-        self.refresh() if not self.field.control.problem() and self.field.value() == self._model.draft.get(self.path) else None
 
     def _show_problem(self, _value: object) -> None:
         problem = next((found for found in self._model.draft.problems() if found.path == self.path), None)

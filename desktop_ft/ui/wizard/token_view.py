@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import cast
 
-from PySide6.QtCore import QRectF, QSize, Qt
+from PySide6.QtCore import QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPaintEvent, QPen, QResizeEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
@@ -182,7 +182,7 @@ def _paint_piece(painter: QPainter, piece: Piece) -> None:
     painter.drawText(box, align | Qt.TextFlag.TextDontClip, piece.text)
     if token.cut:
         middle = box.center().y() + 1
-        painter.drawLine(box.left(), middle, box.right(), middle)
+        painter.drawLine(QPointF(box.left(), middle), QPointF(box.right(), middle))
 
 
 def spoken(tokens: Sequence[Token]) -> str:

@@ -36,7 +36,7 @@ class _PageHost(QWizard):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent, Qt.WindowType.Widget)
-        self.setWizardStyle(QWizard.WizardStyle.ClassicStyle)
+        self.setWizardStyle(QWizard.WizardStyle.ModernStyle)
         self.setOptions(QWizard.WizardOption.NoDefaultButton | QWizard.WizardOption.NoCancelButton | QWizard.WizardOption.IgnoreSubTitles)
         self.setButtonLayout([])
         self.setSizeGripEnabled(False)

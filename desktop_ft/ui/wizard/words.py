@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
+from typing import cast
 
 from PySide6.QtCore import QCoreApplication
+
+from desktop_ft.core.config import RunConfig
 
 
 def _tr(text: str) -> str:
@@ -25,6 +28,7 @@ def _setting_names() -> Mapping[str, str]:
         "data.max_length": _tr("Longest example"),
         "data.packing": _tr("Packing"),
         "data.assistant_only_loss": _tr("Learn answers only"),
+        "method.kind": _tr("Method"),
         "method.rank": _tr("Rank"),
         "method.alpha": _tr("Alpha"),
         "method.dropout": _tr("Dropout"),
@@ -54,6 +58,14 @@ def _setting_names() -> Mapping[str, str]:
 def setting_name(path: str) -> str:
     """The words before a setting's field."""
     return _setting_names()[path]
+
+
+def value_at(config: RunConfig, path: str) -> object:
+    """The value of a dotted path."""
+    value: object = config
+    for part in path.split("."):
+        value = cast("object", getattr(value, part))
+    return value
 
 
 def choice_word(choice: str) -> str:
