@@ -399,7 +399,7 @@ class NewRunModel(QObject):
             return self.tr("The data are being read") if self.is_data_loading else self.tr("Choose a file of examples first")
         errors = [finding for finding in self.data.findings if finding["severity"] == "error"]
         if errors:
-            return str(errors[0]["title"])
+            return f"{errors[0]['title']}: {errors[0]['fix']}"
         return "" if self.data.num_usable else self.tr("No row of this file can be trained on")
 
     def _why_start_blocks(self) -> str:

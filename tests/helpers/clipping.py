@@ -115,6 +115,8 @@ def _edit_problems(edit: QLineEdit) -> Iterator[str]:
     room = edit.contentsRect().width() - edit.textMargins().left() - edit.textMargins().right()
     if not edit.text() and metrics.horizontalAdvance(edit.placeholderText()) > room:
         yield f"{_name(edit)} cuts its placeholder “{edit.placeholderText()}”"
+    if edit.text() and edit.minimumWidth() == edit.maximumWidth() and metrics.horizontalAdvance(edit.text()) > room:
+        yield f"{_name(edit)} cuts its text “{edit.text()}”"
 
 
 def _header_problems(header: QHeaderView) -> Iterator[str]:

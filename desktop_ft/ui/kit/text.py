@@ -172,6 +172,8 @@ class Label(QLabel):
         """Hold the height for the new width: nested layouts ask too late."""
         super().resizeEvent(event)
         self._hold_height()
+        if self.wordWrap() and self.height() > self.minimumHeight():
+            self.updateGeometry()  # the layout still counts with the height of an earlier width
 
     def _hold_height(self) -> None:
         if not self.wordWrap() or self.width() <= 0 or not self.testAttribute(Qt.WidgetAttribute.WA_Resized):

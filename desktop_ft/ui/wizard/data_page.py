@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, cast
 
-from PySide6.QtCore import QCoreApplication, QTimer
-from PySide6.QtGui import QDragEnterEvent, QDropEvent
+from PySide6.QtCore import QCoreApplication, Qt, QTimer
+from PySide6.QtGui import QDragEnterEvent, QDropEvent, QResizeEvent
 from PySide6.QtWidgets import QComboBox, QDialog, QFileDialog, QFrame, QProgressBar, QSizePolicy, QWidget
 
 from desktop_ft.core.config import DEMO
@@ -25,12 +25,13 @@ from desktop_ft.ui.wizard.example_view import HEAD_EM, ExampleView
 from desktop_ft.ui.wizard.findings import FindingsView, rows_words
 from desktop_ft.ui.wizard.histogram import Histogram, Lengths
 from desktop_ft.ui.wizard.notices import ProblemBox
-from desktop_ft.ui.wizard.page import WizardPage, see_through
+from desktop_ft.ui.wizard.page import WizardPage, see_through, set_stacked
 from desktop_ft.ui.wizard.settings_form import SettingRow
 from desktop_ft.ui.wizard.words import format_name
 
 SHOW_WAITING_MS: Final = 300
 """Shorter reading shows nothing; the old content stays."""
+TWO_COLUMNS_EM: Final = 48
 _OPTIONS: Final = ("data.max_length", "data.assistant_only_loss", "data.split.fraction", "data.eval")
 
 
@@ -51,8 +52,18 @@ class SourceStrip(QFrame):
         self.demo = button(self.tr("&Demo data"), "flat")
         self.replace = button(self.tr("&Replace…"), "flat")
         names = column(self.name, self.facts, gap=1)
-        items = (IconLabel("file-text", "2", 20), (names, 1), words, self.format, self.columns, self.demo, self.replace)
-        self.setLayout(row(*items, gap=8, pad=(12, 8, 8, 8)))
+        left = row(IconLabel("file-text", "2", 20), (names, 1), gap=10)
+        right = row(words, self.format, self.columns, self.demo, self.replace, gap=8)
+        self._line = row((left, 1), right, gap=8, pad=(12, 8, 8, 8))
+        self._file_line, self._tools_line = left, right
+        self.setLayout(self._line)
+
+    def set_narrow(self, narrow: bool) -> None:
+        """The file on one line, what can be done with it on the next."""
+        set_stacked(self._line, narrow)
+        for tool in (self.demo, self.replace):
+            (self._file_line if narrow else self._tools_line).addWidget(tool)
+        self._tools_line.setAlignment(self.format, Qt.AlignmentFlag.AlignLeft if narrow else Qt.AlignmentFlag(0))
 
     def show_format(self, chosen: str, detected: str) -> None:
         """Offer the formats; the detected one is named as such."""
@@ -79,7 +90,7 @@ class DataPage(WizardPage):
         self.num_findings = Label("", tone="2")
         self.histogram = Histogram()
         self.median = Label("", tone="2")
-        units = {"data.split.fraction": self.tr("of the rows")}
+        units = {"data.split.fraction": self.tr("of rows")}
         self.options = {path: SettingRow(model, path, unit=units.get(path)) for path in _OPTIONS}
         self.body = self._new_body()
         self.set_content(column(self.strip, self.waiting, self.problem, (self.body, 1), self._new_options(), gap=10))
@@ -93,7 +104,14 @@ class DataPage(WizardPage):
     def set_narrow(self, narrow: bool) -> None:
         """One block for the row, with a switch."""
         self.examples.set_narrow(narrow)
-        self.strip.demo.setVisible(not narrow and self.model.draft.get("data.train") != DEMO)
+        self.findings.set_narrow(narrow)
+        self.strip.set_narrow(narrow)
+        set_stacked(self._options_line, narrow)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """With a large font in a small window there is room for one column only."""
+        super().resizeEvent(event)
+        set_stacked(self._body_line, self.width() < em(TWO_COLUMNS_EM))
 
     def refresh(self) -> None:
         """Show what the model knows about the data."""
@@ -152,7 +170,8 @@ class DataPage(WizardPage):
         lengths_box = frame(column(self.histogram, gap=0, pad=(12, 10, 12, 6)))
         right = column(check_head, (check_box, 3), lengths_head, (lengths_box, 2), gap=8)
         body = QWidget()
-        body.setLayout(row((self.examples, 62), (right, 38), gap=16))
+        self._body_line = row((self.examples, 62), (right, 38), gap=16)
+        body.setLayout(self._body_line)
         body.setMinimumHeight(em(24))
         return body
 
@@ -160,7 +179,8 @@ class DataPage(WizardPage):
         box = QWidget()
         left = column(self.options["data.max_length"], self.options["data.split.fraction"], None, gap=6)
         right = column(self.options["data.assistant_only_loss"], self.options["data.eval"], None, gap=6)
-        box.setLayout(column(Label(self.tr("What is learnt, what is held out"), "section"), row((left, 1), (right, 1), gap=24), gap=8))
+        self._options_line = row((left, 1), (right, 1), gap=24)
+        box.setLayout(column(Label(self.tr("What is learnt, what is held out"), "section"), self._options_line, gap=8))
         return box
 
     def _connect(self) -> None:

@@ -76,6 +76,7 @@ class Legend(QWidget):
             (Token("abc"), Label(self.tr("read only"), "caption", "2")),
             (Token("<end>", trained=True, special=True), Label(self.tr("trained end"), "caption", "2")),
         )
+        self._last: list[QWidget] = []
         for token, words in marks:
             sample = TokenView()
             sample.set_tokens([token])
@@ -83,9 +84,15 @@ class Legend(QWidget):
             sample.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
             for part in (sample, words):
                 line.addWidget(part, 0, Qt.AlignmentFlag.AlignVCenter)
+            self._last = [sample, words]
             line.addSpacing(6)
         line.addStretch(1)
         self.setLayout(line)
+
+    def set_narrow(self, narrow: bool) -> None:
+        """The last mark explains itself."""
+        for part in self._last:
+            part.setVisible(not narrow)
 
     def set_counts(self, trained: int, total: int) -> None:
         """How many of the tokens are learnt."""
@@ -127,6 +134,7 @@ class ExampleView(QWidget):
     def set_narrow(self, narrow: bool) -> None:
         """One block with a switch, or both."""
         self._narrow = narrow
+        self.legend.set_narrow(narrow)
         self._show_blocks()
 
     def set_rows(self, rows: Sequence[Mapping[str, object]], title: str, *, of_finding: bool = False) -> None:
@@ -140,6 +148,7 @@ class ExampleView(QWidget):
         stay = self._at if not of_finding and self.all_rows.isHidden() else 0
         self._rows, self._title = rows, title
         self.all_rows.setVisible(of_finding)
+        self.heading.setVisible(not of_finding)
         self._at = min(stay, max(0, len(rows) - 1))
         self._show_row()
 

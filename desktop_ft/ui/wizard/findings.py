@@ -9,7 +9,7 @@ from PySide6.QtCore import QCoreApplication, Signal
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from desktop_ft.jobs.data_facts import DataFacts
-from desktop_ft.ui.kit.buttons import button
+from desktop_ft.ui.kit.buttons import Button, button
 from desktop_ft.ui.kit.icons import STATE_ICONS, IconLabel
 from desktop_ft.ui.kit.layout import column, row, rule
 from desktop_ft.ui.kit.text import Label, format_number
@@ -42,7 +42,15 @@ class FindingsView(QWidget):
         self._lines.setContentsMargins(12, 10, 12, 10)
         self._lines.setSpacing(8)
         self._shown: object = None
+        self._narrow = False
+        self._captions: list[Label] = []
         self.setAccessibleName(self.tr("Data check"))
+
+    def set_narrow(self, narrow: bool) -> None:
+        """What a finding means goes into its tooltip."""
+        self._narrow = narrow
+        for caption in self._captions:
+            caption.setVisible(not narrow)
 
     def set_facts(self, facts: DataFacts, fixes: Sequence[str], longest_allowed: int) -> None:
         """Show what was found.
@@ -67,6 +75,7 @@ class FindingsView(QWidget):
         self._lines.addStretch(1)
 
     def _clear(self) -> None:
+        self._captions = []
         while (item := self._lines.takeAt(0)) is not None:
             if (widget := item.widget()) is not None:
                 widget.hide()
@@ -74,25 +83,24 @@ class FindingsView(QWidget):
 
     def _finding(self, finding: Mapping[str, object], facts: DataFacts, longest_allowed: int) -> QWidget:
         code, num_rows = str(finding["code"]), cast("int", finding["num_rows"])
-        links: list[QWidget] = []
+        links: list[Button] = []
         if code in FIX_OF:
             fix = FIX_OF[code]
-            words = self.tr("Keep one of each") if code == "exact_duplicates" else self.tr("Leave out {0}").format(rows_words(num_rows))
+            words = self.tr("Keep one of each") if code == "exact_duplicates" else self.tr("Leave out")
             links.append(button(words, "link", on_click=lambda: self.fix_requested.emit(fix, True)))
         longest = facts.longest or 0
         if code == "over_length" and longest and (not longest_allowed or longest <= longest_allowed):
             words = self.tr("Raise to {0}").format(format_number(longest))
             links.append(button(words, "link", on_click=lambda: self.length_requested.emit(longest)))
-        if code in _SHOWABLE:
-            links.append(button(self.tr("Show"), "link", name=self.tr("Show"), on_click=lambda: self.rows_requested.emit(code)))
+        show = button(self.tr("Show"), "link", on_click=lambda: self.rows_requested.emit(code)) if code in _SHOWABLE else None
         title = f"{finding['title']}: {rows_words(num_rows)}" if num_rows else str(finding["title"])
-        return _line(_TONES[str(finding["severity"])], title, str(finding["message"]), links)
+        return self._line(_TONES[str(finding["severity"])], title, str(finding["message"]), links, show)
 
     def _fixed(self, fix: str, num_rows: int) -> QWidget:
         code = next(code for code, name in FIX_OF.items() if name == fix)
         undo = button(self.tr("Take back"), "link", "undo-2", on_click=lambda: self.fix_requested.emit(fix, False))
         title = self.tr("{0} left out").format(rows_words(num_rows))
-        return _line("good", title, fixed_words(code), [undo])
+        return self._line("good", title, fixed_words(code), [undo])
 
     def _passed(self, facts: DataFacts) -> QWidget:
         found = {str(finding["code"]) for finding in facts.findings}
@@ -100,20 +108,26 @@ class FindingsView(QWidget):
         score = cast("int", facts.report["score"])
         reasons = cast("list[str]", facts.report["score_reasons"])
         title = self.tr("{0} of {1} checks passed, score {2} of 100").format(num_passed, len(CHECKS), score)
-        return _line("good" if score >= 60 else "warn", title, "\n".join(reasons), [])
+        return self._line("good" if score >= 60 else "warn", title, "\n".join(reasons), [])
 
-
-def _line(tone: str, title: str, text: str, links: Sequence[QWidget]) -> QWidget:
-    line = QWidget()
-    words = column(Label(title, weight=600, wrap=True), Label(text, "caption", "2", wrap=True), gap=2)
-    if links:
-        bar = row(gap=8)
-        for link in links:
-            bar.addWidget(link)
-        bar.addStretch(1)
-        words.addLayout(bar)
-    line.setLayout(row(column(IconLabel(STATE_ICONS[tone], tone), None), (words, 1), gap=8))
-    return line
+    def _line(self, tone: str, title: str, text: str, links: Sequence[Button], show: Button | None = None) -> QWidget:
+        line = QWidget()
+        heading, caption = Label(title, weight=600, wrap=True), Label(text, "caption", "2", wrap=True)
+        heading.setToolTip(text)
+        caption.setVisible(not self._narrow)
+        self._captions.append(caption)
+        for link in (*links, *([show] if show else [])):
+            link.setAccessibleName(f"{link.text()}: {title}")
+        head = row((heading, 1), *([column(show, None)] if show else []), gap=4)
+        words = column(head, caption, gap=2)
+        if links:
+            bar = row(gap=8)
+            for link in links:
+                bar.addWidget(link)
+            bar.addStretch(1)
+            words.addLayout(bar)
+        line.setLayout(row(column(IconLabel(STATE_ICONS[tone], tone), None), (words, 1), gap=8))
+        return line
 
 
 def rows_words(count: int) -> str:

@@ -168,20 +168,15 @@ class MemoryPanel(QWidget):
 
     def _bill_sentence(self, bill: MemoryEstimate) -> str:
         config = self._model.config()
-        micro, tokens = bill.choices.micro_batch_size, self._longest()
+        micro, tokens = bill.choices.micro_batch_size, longest_row(self._model)
         if config.method.kind == "full":
             method = self.tr("Full fine-tuning")
         else:
             method = self.tr("{0}, rank {1}").format("DoRA" if config.method.use_dora else "LoRA", config.method.rank)
-        text = self.tr("{0}; the longest batch decides: {1} x {2} tokens.").format(method, micro, format_number(tokens))
+        text = self.tr("{0}; the longest batch decides: {1} × {2} tokens.").format(method, micro, format_number(tokens))
         if self._model.device.kind == "cpu":
             return text + " " + self.tr("Training will use the CPU, ten to a hundred times slower than a GPU.")
         return text
-
-    def _longest(self) -> int:
-        limit = self._model.config().data.max_length
-        longest = self._model.data.longest if self._model.data else None
-        return min(limit, longest or limit)
 
     def _levers(self, bill: MemoryEstimate) -> list[tuple[str, str]]:
         resolved = self._model.resolved
@@ -202,9 +197,16 @@ class MemoryPanel(QWidget):
         return [
             (self.tr("Computed from"), source),
             (self.tr("Most likely"), between),
-            (self.tr("Most is needed in"), phase_name(bill.phase)),
+            (self.tr("Peak in"), phase_name(bill.phase)),
             (self.tr("Measured"), self.tr("not yet")),
         ]
+
+
+def longest_row(model: NewRunModel) -> int:
+    """Tokens of the longest row that training will see; the limit where the data are not read yet."""
+    limit = model.config().data.max_length
+    longest = model.data.longest if model.data else None
+    return min(limit, longest or limit)
 
 
 def other_parts(model: NewRunModel) -> tuple[MemoryPart, ...]:

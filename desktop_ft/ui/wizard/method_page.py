@@ -14,7 +14,7 @@ from desktop_ft.ui.kit.icons import STATE_ICONS, IconLabel
 from desktop_ft.ui.kit.layout import column, row
 from desktop_ft.ui.kit.style_sheet import set_property
 from desktop_ft.ui.kit.text import Label, format_gib
-from desktop_ft.ui.wizard.page import WizardPage
+from desktop_ft.ui.wizard.page import WizardPage, set_stacked
 from desktop_ft.ui.wizard.settings_form import Disclosure, SettingRow, SettingsForm
 
 Kind = Literal["lora", "full"]
@@ -105,15 +105,22 @@ class MethodPage(WizardPage):
         self.more_adapter = SettingsForm(model, MORE_ADAPTER)
         self.more_training = SettingsForm(model, MORE_TRAINING)
         more = QWidget()
-        more.setLayout(row((column(self.more_adapter, None), 1), (column(self.more_training, None), 1), gap=32))
+        self._more_line = row((column(self.more_adapter, None), 1), (column(self.more_training, None), 1), gap=32)
+        more.setLayout(self._more_line)
         self.more = Disclosure(self.tr("&More settings"), more)
         left = column(Label(self.tr("Training"), "section"), self.training, None, gap=10)
         right = column(self.adapter_heading, self.adapter, None, gap=10)
         cards = row((self.lora, 1), (self.full, 1), gap=12)
-        self.set_content(column(cards, row((left, 1), (right, 1), gap=32), self.more, None, gap=14))
+        self._columns = row((left, 1), (right, 1), gap=32)
+        self.set_content(column(cards, self._columns, self.more, None, gap=14))
         for signal in (model.memory_changed, model.draft_changed):
             signal.connect(self._on_model_changed)
         self._on_model_changed()
+
+    def set_narrow(self, narrow: bool) -> None:
+        """The further settings in one column."""
+        self._columns.setSpacing(12 if narrow else 32)
+        set_stacked(self._more_line, narrow)
 
     def refresh(self) -> None:
         """Show the draft."""

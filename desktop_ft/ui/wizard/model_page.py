@@ -101,6 +101,9 @@ class ModelPage(WizardPage):
         find.activated.connect(self.filter.setFocus)
 
     def _on_catalogue_changed(self, *_: object) -> None:
+        in_folders = self.place.current() == _FOLDER_SEGMENT
+        self.choose_folder.setVisible(in_folders)
+        self.only_fitting.setVisible(not in_folders)
         shown = [entry for entry in self.catalogue.entries if self._is_wanted(entry)]
         self.table.blockSignals(True)
         self.rows.set_rows(shown)
@@ -115,7 +118,11 @@ class ModelPage(WizardPage):
     def _is_wanted(self, entry: ModelEntry) -> bool:
         if self.place.current() == _FOLDER_SEGMENT and entry.place != "folder":
             return False
-        if self.only_fitting.isChecked() and (entry.need is None or entry.need.verdict == "does_not_fit"):
+        if (
+            self.only_fitting.isVisibleTo(self)
+            and self.only_fitting.isChecked()
+            and (entry.need is None or entry.need.verdict == "does_not_fit")
+        ):
             return False
         return self.filter.text().strip().lower() in entry_name(entry).lower()
 
@@ -251,7 +258,7 @@ def model_columns() -> list[Column[ModelEntry]]:
     return [
         Column(tr("Model"), entry_name, sort=lambda entry: entry_name(entry).lower()),
         Column(tr("Parameters"), info_text(lambda info: f"{format_number(info.num_parameters / 1e9, 2)} B"), "right", 8, sort=size),
-        Column(tr("Licence"), info_text(lambda info: info.license or tr("not stated")), "left", 9),
+        Column(tr("Licence"), info_text(lambda info: info.license or tr("not stated")), "left", 7.5),
         Column(tr("Context"), info_text(context), "right", 6, sort=lambda entry: entry.info.context_length if entry.info else -1),
         Column(tr("Needs on this device"), _need_text, "left", 12.5, icon=_need_icon, tooltip=_need_tooltip, sort=_need_bytes),
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QLayout, QVBoxLayout, QWidget, QWizardPage
+from PySide6.QtWidgets import QBoxLayout, QLayout, QVBoxLayout, QWidget, QWizardPage
 
 from desktop_ft.jobs.new_run_model import NewRunModel, PageName
 from desktop_ft.ui.kit.layout import VerticalScrollPage, column
@@ -20,6 +20,11 @@ def see_through(area: VerticalScrollPage) -> None:
         if part is not None:
             set_property(part, "frame", "")
             part.setAutoFillBackground(False)
+
+
+def set_stacked(line: QBoxLayout, stacked: bool) -> None:
+    """Lay a row's items below each other, or side by side again."""
+    line.setDirection(QBoxLayout.Direction.TopToBottom if stacked else QBoxLayout.Direction.LeftToRight)
 
 
 class WizardPage(QWizardPage):
@@ -56,6 +61,8 @@ class WizardPage(QWizardPage):
         """Put the content below the heading."""
         content.setContentsMargins(MARGIN, 0, MARGIN, 16)
         self.area = VerticalScrollPage(content, name=self.accessibleName())
+        # below its content's own width the page turns narrow; only a minimum of its own lets the window get there
+        self.area.setMinimumWidth(1)
         self._outer.addWidget(self.area, 1)
 
     def set_narrow(self, narrow: bool) -> None:

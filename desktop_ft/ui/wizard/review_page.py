@@ -24,9 +24,10 @@ from desktop_ft.ui.kit.fonts import em
 from desktop_ft.ui.kit.layout import column, frame, grid, row
 from desktop_ft.ui.kit.text import DASH, ElidedLabel, Label, format_gib, format_learning_rate, format_number, format_size
 from desktop_ft.ui.wizard.fit_list import FitList
+from desktop_ft.ui.wizard.memory_panel import longest_row
 from desktop_ft.ui.wizard.model_page import parameters_in_words
 from desktop_ft.ui.wizard.notices import AdviceLine, Banner
-from desktop_ft.ui.wizard.page import WizardPage
+from desktop_ft.ui.wizard.page import WizardPage, set_stacked
 from desktop_ft.ui.wizard.settings_form import QUIET_TONES, Disclosure, SettingsForm
 
 _MORE_LEFT: Final = ("evaluation.eval_steps", "output.save_steps", "seed")
@@ -121,6 +122,7 @@ class ReviewPage(WizardPage):
 
     def set_narrow(self, narrow: bool) -> None:
         """The second column of facts goes."""
+        set_stacked(self._forms, narrow)
         for _, second in self.values.values():
             second.setVisible(not narrow)
 
@@ -169,9 +171,9 @@ class ReviewPage(WizardPage):
 
     def _new_more(self) -> QWidget:
         words = self.tr("Sample prompts, one a line: the model answers them at every evaluation, so that the change can be read.")
-        forms = row((column(self.left, None), 1), (column(self.right, None), 1), gap=32)
+        self._forms = row((column(self.left, None), 1), (column(self.right, None), 1), gap=32)
         more = QWidget()
-        more.setLayout(column(forms, Label(words, tone="2", wrap=True), self.prompts, gap=8))
+        more.setLayout(column(self._forms, Label(words, tone="2", wrap=True), self.prompts, gap=8))
         return more
 
     # --- showing -----------------------------------------------------------------------------------------------------
@@ -194,8 +196,8 @@ class ReviewPage(WizardPage):
             self.fits.show_words(self.tr("This run fits. {0}").format(numbers), "good")
             return
         self.banner.set_tone("bad" if bill.verdict == "does_not_fit" else "warn")
-        micro, longest = bill.choices.micro_batch_size, format_number(self.model.config().data.max_length)
-        decides = self.tr("The longest batch decides: {0} x up to {1} tokens.").format(micro, longest)
+        micro, longest = bill.choices.micro_batch_size, format_number(longest_row(self.model))
+        decides = self.tr("The longest batch decides: {0} × {1} tokens.").format(micro, longest)
         title = self.tr("This run does not fit") if bill.verdict == "does_not_fit" else self.tr("This run fits only just")
         self.banner.show_words(title, f"{numbers} {decides}")
         self.fit_list.set_bill(bill)
@@ -253,7 +255,8 @@ class ReviewPage(WizardPage):
         samples = self.tr("{0} sample prompts").format(len(prompts)) if prompts else self.tr("no sample prompts")
         if not has_eval or resolved is None:
             return self.tr("none: nothing is held out"), samples
-        return self.tr("every {0} steps").format(resolved.config.evaluation.eval_steps), samples
+        every = resolved.config.evaluation.eval_steps
+        return (self.tr("every step") if every == 1 else self.tr("every {0} steps").format(every)), samples
 
     def _output_words(self) -> tuple[str, str]:
         draft = self.model.draft

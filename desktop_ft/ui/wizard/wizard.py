@@ -41,6 +41,20 @@ class _PageHost(QWizard):
         self.setButtonLayout([])
         self.setSizeGripEnabled(False)
 
+    def trim(self) -> None:
+        """Take away the line and the margins of QWizard's own row of buttons, which has no buttons here."""
+        for ground in self.findChildren(QWidget, options=Qt.FindChildOption.FindDirectChildrenOnly):
+            layout = ground.layout()
+            for at in range(layout.count() if layout is not None else 0):
+                item = layout.itemAt(at) if layout is not None else None
+                inner, widget = (item.layout(), item.widget()) if item is not None else (None, None)
+                if inner is not None:
+                    inner.setContentsMargins(0, 0, 0, 0)
+                elif isinstance(widget, QFrame):
+                    widget.setFrameShape(QFrame.Shape.NoFrame)
+                elif widget is not None:
+                    widget.setFixedHeight(0)
+
     def reject(self) -> None:
         """Esc never leaves the wizard."""
 
@@ -57,16 +71,10 @@ class Footer(QFrame):
         self.cancel = button(self.tr("&Cancel"), "flat")
         self.reason_icon = IconLabel("info", "2")
         self.reason = ElidedLabel("", tone="2", middle=False)
-        self.reason.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.back = button(self.tr("&Back"))
         self.next = button(self.tr("&Next"), "primary")
-        self.setLayout(row(self.cancel, (self.reason_line(), 1), self.back, self.next, gap=10, pad=(MARGIN, 10, MARGIN, 10)))
-
-    def reason_line(self) -> QWidget:
-        """Icon and words, elided so that they never widen the window."""
-        self._line = QWidget()
-        self._line.setLayout(row((self.reason, 1), self.reason_icon, gap=8))
-        return self._line
+        items = (self.cancel, None, self.reason_icon, self.reason, 6, self.back, self.next)
+        self.setLayout(row(*items, gap=8, pad=(MARGIN, 10, MARGIN, 10)))
 
     def show_reason(self, reason: str, tone: str) -> None:
         """Say why Next is disabled; nothing where it is not."""
@@ -113,6 +121,7 @@ class NewRunWizard(QWidget):
         self._connect()
         self._add_shortcuts()
         self.host.restart()
+        self.host.trim()
         self._on_page_changed()
         self.catalogue.scan()
 
@@ -227,14 +236,25 @@ class NewRunWizard(QWidget):
         self.stepper.set_current(at, self._farthest)
         self.panel.set_page(PAGES[at])
         self._refresh_footer()
-        focus = self.pages[at].first_focus()
-        (focus or self.footer.next).setFocus(Qt.FocusReason.OtherFocusReason)
+        focus = self.pages[at].first_focus() or (self.footer.next if self.footer.next.isEnabled() else self.pages[at].area)
+        if focus is not None:
+            focus.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def _keep_focus(self, *, had_focus: bool, enabled: bool) -> None:
+        """A Next that is disabled for a moment gets the focus back, unless the person went elsewhere meanwhile."""
+        place = self.pages[self.current()].area
+        if had_focus and not enabled and place is not None:
+            place.setFocus(Qt.FocusReason.OtherFocusReason)
+        elif enabled and place is not None and place.hasFocus():
+            self.footer.next.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def _refresh_footer(self) -> None:
         at = self.current()
         reason = self.model.why_blocked(PAGES[at])
         waiting = self.model.is_model_loading or (at >= PAGES.index("data") and self.model.is_data_loading)
+        had_focus = self.footer.next.hasFocus()
         self.footer.show_reason(reason, "busy" if waiting else "bad")
+        self._keep_focus(had_focus=had_focus, enabled=not reason)
         self.footer.back.set_reason(self.tr("This is the first page") if at == 0 else "")
         if at == LAST:
             self.footer.next.setText(self.tr("&Start"))

@@ -59,7 +59,7 @@ def main() -> None:
     manager = theme_manager()
     manager.set_mode("light")
     model = NewRunModel(SMALL_GPU if chosen.small_gpu else GPU)
-    folder = write_model(home / "Qwen3-like", hidden=4096 if chosen.small_gpu else 1024)
+    folder = write_model(home / "Qwen3-like", hidden=4096 if chosen.small_gpu else 1024, layers=6 if chosen.small_gpu else 2)
     model.choose_model(str(folder))
     if chosen.faulty:
         model.choose_data(str(write_faulty_data(home / "support-replies.jsonl")))
