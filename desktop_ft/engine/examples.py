@@ -56,6 +56,7 @@ def load_examples(config: RunConfig, tokenizer: ModelTokenizer, events: EventWri
         tokenizer=tokenizer,
         max_length=data.max_length,
         assistant_only_loss=data.assistant_only_loss,
+        fixes=data.fixes,
         progress=tell,
     )
 
