@@ -113,7 +113,7 @@ def estimate(config: RunConfig, model: ModelInfo, device: DeviceFacts, longest_e
         DesktopFtError: ``model_architecture_unknown``.
     """
     choices = choose(config, model, device, longest_example)
-    plan = make_plan(config, model, choices, longest_example)
+    plan = make_plan(config, model, device, choices, longest_example)
     prediction = predict(plan, device)
     judged = verdict(prediction, device.free_bytes)
     changes = list(_changes(config, plan, choices, longest_example))
@@ -182,7 +182,7 @@ def _effect(
     except ConfigError:
         return None
     decided = choose(changed, model, device, longest_example)
-    prediction = predict(make_plan(changed, model, decided, longest_example), device)
+    prediction = predict(make_plan(changed, model, device, decided, longest_example), device)
     return Suggestion(change.set, change.title, total_bytes - prediction.total_bytes, change.slowdown)
 
 
