@@ -29,7 +29,7 @@ from desktop_ft.ui.sidebar import Place, Sidebar
 
 if TYPE_CHECKING:
     from desktop_ft.ui.runs_place import RunsPlace
-    from desktop_ft.ui.wizard.place import WizardPlace
+    from desktop_ft.ui.wizard_place import WizardPlace
 
 COMPACT_BELOW_PIXELS: Final = 1120
 SMALLEST: Final = (1024, 700)
@@ -98,7 +98,7 @@ class MainWindow(QMainWindow):
         self.addAction(action)
 
     def _new_wizard(self) -> QWidget:
-        from desktop_ft.ui.wizard.place import WizardPlace
+        from desktop_ft.ui.wizard_place import WizardPlace
 
         place = WizardPlace(self.machine, self.preferences)
         place.start_requested.connect(self._on_start_requested)
