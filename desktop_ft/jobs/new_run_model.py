@@ -13,7 +13,8 @@ from typing import Final, Literal, cast
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from desktop_ft.core.advice import Advice, advise
-from desktop_ft.core.config import DEMO, Draft, RunConfig
+from desktop_ft.core.config import Draft, RunConfig
+from desktop_ft.core.demo import demo_draft
 from desktop_ft.core.device import DeviceFacts
 from desktop_ft.core.errors import DesktopFtError, Problem
 from desktop_ft.core.memory.estimate import MemoryEstimate, estimate
@@ -27,12 +28,6 @@ PageName = Literal["model", "objective", "data", "method", "review"]
 PAGES: Final[tuple[PageName, ...]] = ("model", "objective", "data", "method", "review")
 VIEW_ROWS: Final = 50
 _DATA_SECONDS: Final = 600.0
-DEMO_SETTINGS: Final[Mapping[str, object]] = {
-    "training.num_train_epochs": 3.0,
-    "training.learning_rate": 1e-3,
-    "data.max_length": 256,
-}
-"""What makes the demo finish in about a minute on two cores; the demo model is tiny, so its rate is high."""
 _REREAD_DELAY_MS: Final = 250
 _REREAD_PATHS: Final = frozenset(
     {"data.train", "data.eval", "data.format", "data.columns", "data.max_length", "data.assistant_only_loss", "data.fixes"}
@@ -336,8 +331,3 @@ class NewRunModel(QObject):
         if self.estimate is not None and self.estimate.verdict == "does_not_fit":
             return self.tr("The run does not fit in memory")
         return ""
-
-
-def demo_draft() -> Draft:
-    """The demo model with the demo data: what the wizard starts from."""
-    return Draft().with_values({"name": "my-first-run", "model.source": DEMO, "data.train": DEMO, **DEMO_SETTINGS})
