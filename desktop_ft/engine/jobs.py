@@ -145,10 +145,9 @@ def _work(job: JobDir, request: JobRequest, events: EventWriter, mark: ProcessMa
 
     events.write(PhaseChanged(phase="load", detail="Starting"))
     quieten()
-    from desktop_ft.engine.device import detect_device, use_one_gpu
+    from desktop_ft.engine.device import detect_device
 
     quieten_libraries()
-    use_one_gpu()
     device = detect_device()
     events.write(RunStarted(pid=mark.pid, num_steps=0, device=device.name, device_bytes=device.total_bytes))
     work = JobWork(events, stop, ControlFolder(job, events, mark.started), situation)

@@ -59,7 +59,9 @@ def test_half_a_line_waits_for_its_other_half(log: Path) -> None:
 @given(st.lists(st.binary(min_size=1, max_size=40), max_size=8), st.integers(1, 7))
 def test_however_the_bytes_come_the_events_are_the_same(tmp_path_factory: pytest.TempPathFactory, garbage: list[bytes], piece: int) -> None:
     log = tmp_path_factory.mktemp("log") / "events.jsonl"
-    lines = [encode_event(StepDone(step=step, epoch=0.0)).encode() + b"\n" + b"".join(garbage[step : step + 1]) + b"\n" for step in range(3)]
+    lines = [
+        encode_event(StepDone(step=step, epoch=0.0)).encode() + b"\n" + b"".join(garbage[step : step + 1]) + b"\n" for step in range(3)
+    ]
     data = b"".join(lines)
     tail, found = EventTail(log), list[Event]()
     for start in range(0, len(data), piece):

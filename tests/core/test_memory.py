@@ -207,11 +207,16 @@ def test_dora_is_the_first_to_go() -> None:
 
 
 def test_where_it_fits_nothing_is_suggested_but_the_levers_stay() -> None:
-    result = estimate(run(method__use_dora=True), LLAMA_8B, H100)
+    config = run(micro=4, whole=16, method__use_dora=True, training__activation_checkpointing=True)
+    result = estimate(config, LLAMA_8B, H100)
     assert result.verdict == "fits"
     assert result.suggestions == ()
-    assert len(result.levers) == 3
-    assert all(lever.num_bytes < 0 for lever in result.levers)
+    titles = ["Plain LoRA instead of DoRA", "Activation checkpointing off", "Micro-batch of 2 instead of 4"]
+    assert [lever.title for lever in result.levers] == titles
+    assert [lever.num_bytes > 0 for lever in result.levers] == [False, True, False]
+    for lever in result.levers:
+        changed = estimate(changed_config(config, lever.set), LLAMA_8B, H100)
+        assert changed.total_bytes - result.total_bytes == lever.num_bytes
 
 
 def test_an_unknown_architecture_has_no_estimate() -> None:

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors import SafetensorError
-from transformers import Trainer
 
 from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.core.events import ErrorRaised, RunFinished, StepDone
@@ -53,13 +52,13 @@ def test_a_loss_that_is_no_number_ends_the_run(new_run: NewRun, settings: dict[s
 
 
 def test_a_full_disk_leaves_the_checkpoint_before(new_run: NewRun, settings: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(self: Trainer, output_dir: str) -> None:
-        if self.state.global_step >= 4:
+    def full(value: object, file: str, *args: object) -> None:
+        if "checkpoint-4" in file:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        plain(self, output_dir)
+        save(value, file)
 
-    plain = Trainer._save_optimizer_and_scheduler
-    monkeypatch.setattr(Trainer, "_save_optimizer_and_scheduler", full)
+    save = torch.save
+    monkeypatch.setattr(torch, "save", full)
     run = new_run("full", settings)
     error = failure(run)
     assert error.code == "disk_full"
@@ -74,11 +73,11 @@ def test_a_full_disk_leaves_the_checkpoint_before(new_run: NewRun, settings: dic
 def test_a_library_that_hides_the_full_disk_is_seen_through(
     new_run: NewRun, settings: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(self: Trainer, output_dir: str) -> None:
+    def full(value: object, file: str, *args: object) -> None:
         raise SafetensorError("Error while serializing")
 
     usage = shutil.disk_usage(".")
-    monkeypatch.setattr(Trainer, "_save_optimizer_and_scheduler", full)
+    monkeypatch.setattr(torch, "save", full)
     monkeypatch.setattr("desktop_ft.engine.checkpoints.shutil.disk_usage", lambda path: usage._replace(free=4096))
     assert failure(new_run("hidden", settings)).code == "disk_full"
 
