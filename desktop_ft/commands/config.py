@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
 from desktop_ft.commands.console import EXIT_MISTAKE, print_json, say
 from desktop_ft.commands.options import JsonOption, SetOption, with_overrides
-from desktop_ft.core.config.defaults import DEFAULT_RATES
 from desktop_ft.core.config import DEMO, dump_config, json_schema, load_config, validate
+from desktop_ft.core.config.defaults import DEFAULT_RATES
 from desktop_ft.core.errors import ConfigError
 
 app = typer.Typer(no_args_is_help=True)
-
 
 
 @app.command("new")

@@ -13,7 +13,7 @@ from typing import Final, Literal, cast
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from desktop_ft.core.advice import Advice, advise
-from desktop_ft.core.config import Draft, RunConfig
+from desktop_ft.core.config import DEMO, Draft, RunConfig
 from desktop_ft.core.config.defaults import DEFAULT_RATES
 from desktop_ft.core.demo import DEMO_NAME, demo_draft, demo_values
 from desktop_ft.core.device import DeviceFacts

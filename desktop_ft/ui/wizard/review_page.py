@@ -273,7 +273,7 @@ class ReviewPage(WizardPage):
             self.disk.show_words(DASH, "")
             self.result.show_words(DASH, "")
             return
-        forecast = forecast_disk(model.config(), info, bill.choices)
+        forecast = forecast_disk(model.config(), info, model.device, bill.choices)
         self.disk.show_words(format_size(forecast.run_bytes), self.tr("of {0} free").format(format_size(free_disk_bytes())))
         kind = self.tr("adapter") if model.draft.get("method.kind") == "lora" else self.tr("model")
         self.result.show_words(format_size(forecast.result_bytes), kind)
