@@ -154,7 +154,7 @@ def _error(events: list[Event], summary: RunSummary) -> DesktopFtError | None:
 def _settings(run: RunDir) -> dict[str, object]:
     """Every setting by its path, as the person stated it; empty where run.yaml can't be read."""
     try:
-        values = cast("Mapping[str, object]", run.config().model_dump(mode="json"))
+        values = run.config().model_dump(mode="json")
     except DesktopFtError:
         return {}
     return {path: _at(values, path) for path in SETTINGS}
