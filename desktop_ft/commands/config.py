@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
 from desktop_ft.commands.console import EXIT_MISTAKE, print_json, say
 from desktop_ft.commands.options import JsonOption, SetOption, with_overrides
 from desktop_ft.core.config import DEMO, dump_config, json_schema, load_config, validate
+from desktop_ft.core.config.defaults import DEFAULT_RATES
 from desktop_ft.core.errors import ConfigError
 
 app = typer.Typer(no_args_is_help=True)
-
-FULL_LEARNING_RATE: Final = 1e-5
-"""Full fine-tuning's usual rate; LoRA's is the declared default."""
 
 
 @app.command("new")
@@ -33,7 +31,7 @@ def new(
         "data": {"train": data},
         "method": {"kind": method},
         "objective": {"kind": objective},
-        **({"training": {"learning_rate": FULL_LEARNING_RATE}} if method == "full" else {}),
+        **({"training": {"learning_rate": DEFAULT_RATES[method]}} if method in DEFAULT_RATES else {}),
     }
     say(dump_config(validate(with_overrides(values, overrides), "the options")).rstrip("\n"))
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from desktop_ft.core.data.fingerprint import Fingerprint, example_fingerprint, file_fingerprint
+from desktop_ft.core.data.fixes import MALFORMED, OVER_LENGTH, Kept, dropped_note, keep, nothing_left
 from desktop_ft.core.data.formats import PREFERENCE_FORMATS, Detection, resolve_format, to_example
 from desktop_ft.core.data.read import Rows, read_rows
 from desktop_ft.core.data.records import Conversation, Example, PlainText, PromptCompletion
@@ -52,7 +53,7 @@ class TrainingData:
     notes: tuple[str, ...]
 
 
-def load_training_data(
+def load_training_data(  # noqa: PLR0913 (the fields of data in run.yaml)
     train: Path,
     eval: Path | None,  # noqa: A002 (the field's name in run.yaml)
     *,
@@ -63,6 +64,7 @@ def load_training_data(
     tokenizer: ModelTokenizer,
     max_length: int | None,
     assistant_only_loss: bool,
+    fixes: Collection[str] = (),
     progress: Progress | None = None,
 ) -> TrainingData:
     """Read, convert, split and tokenise.
@@ -77,16 +79,17 @@ def load_training_data(
         tokenizer: The model's.
         max_length: Longest sequence in tokens, or None.
         assistant_only_loss: As in `tokenise.tokenise`.
+        fixes: What to leave out, in both files (``data.fixes``).
         progress: Called with (examples done, examples in all), now and then and at the end; what it raises passes through.
 
     Raises:
         DesktopFtError: Whatever is wrong with the files, the rows or the template; a malformed row is named by its number.
     """
     fingerprints = {"train": file_fingerprint(train)}
-    detection, examples = load_examples(train, format, columns)
+    detection, examples, dropped = load_examples(train, format, columns, fixes)
     if eval is not None:
         fingerprints["eval"] = file_fingerprint(eval)
-        _, held_out = load_examples(eval, format, columns)
+        _, held_out, _ = load_examples(eval, format, columns, fixes)
         learnt = examples
     else:
         split = split_indices([example_fingerprint(example) for _, example in examples], fraction, seed)
@@ -94,6 +97,12 @@ def load_training_data(
     steps = _Steps(len(learnt) + len(held_out), progress)
     options = _Options(tokenizer, max_length, assistant_only_loss)
     train_side, eval_side = _tokenised(learnt, options, steps), _tokenised(held_out, options, steps)
+    if OVER_LENGTH in fixes:
+        num_before = len(train_side) + len(eval_side)
+        train_side, eval_side = _whole(train_side), _whole(eval_side)
+        dropped[OVER_LENGTH] = num_before - len(train_side) - len(eval_side)
+        if not train_side:
+            raise nothing_left(train.name, dropped)
     check_supervised([tokenised for _, tokenised in train_side])
     kept_train, kept_eval = _kept(train_side), _kept(eval_side)
     _check_eval(eval, kept_eval)
@@ -111,21 +120,41 @@ def load_training_data(
         eval_examples=[example for example, _ in kept_eval],
         notes=(
             *_format_notes(detection.format),
+            *filter(None, [dropped_note(dropped)]),
             *_notes(learnt, kept, num_masked, fraction > 0 and not held_out, assistant_only_loss),
         ),
     )
 
 
-def load_examples(path: Path, format_name: str, columns: Mapping[str, str]) -> tuple[Detection, list[NumberedExample]]:
-    """Every row of a file as an example with the row's number; the first malformed one refuses the file.
+def load_examples(
+    path: Path, format_name: str, columns: Mapping[str, str], fixes: Collection[str] = ()
+) -> tuple[Detection, list[NumberedExample], dict[str, int]]:
+    """Every row of a file as an example with the row's number, and how many rows each fix left out.
 
     Raises:
-        DesktopFtError: As `read.read_rows`, `formats.resolve_format` and `formats.to_example`.
+        DesktopFtError: As `read.read_rows`, `formats.resolve_format` and `formats.to_example` for the first malformed row;
+            ``data_all_dropped``.
     """
-    rows: Rows = read_rows(path, strict=True)
+    rows: Rows = read_rows(path, strict=MALFORMED not in fixes)
     detection = resolve_format(rows.rows, format_name, columns)
-    numbered = zip(rows.rows, rows.numbers, strict=True)
-    return detection, [(number, to_example(row, number, detection.format, detection.columns)) for row, number in numbered]
+    if not fixes:
+        numbered = zip(rows.rows, rows.numbers, strict=True)
+        return detection, [(number, to_example(row, number, detection.format, detection.columns)) for row, number in numbered], {}
+    kept: Kept = keep(rows, detection.format, detection.columns, fixes)
+    if kept.malformed:
+        raise _error_of_row(rows, kept.malformed[0].number, detection)
+    if not kept.examples:
+        raise nothing_left(path.name, kept.dropped)
+    return detection, [(index + 1, example) for index, example in kept.examples], dict(kept.dropped)
+
+
+def _error_of_row(rows: Rows, number: int, detection: Detection) -> DesktopFtError:
+    """What is wrong with a row that does not convert."""
+    try:
+        to_example(rows.rows[rows.numbers.index(number)], number, detection.format, detection.columns)
+    except DesktopFtError as error:
+        return error
+    raise AssertionError(number)
 
 
 @dataclass(frozen=True)
@@ -166,6 +195,10 @@ def _tokenised(examples: Iterable[NumberedExample], options: _Options, steps: _S
 
 def _kept(side: _Side) -> _Side:
     return [pair for pair in side if pair[1].num_supervised > 0]
+
+
+def _whole(side: _Side) -> _Side:
+    return [pair for pair in side if not pair[1].truncated]
 
 
 def _check_eval(path: Path | None, kept: _Side) -> None:

@@ -8,9 +8,10 @@ from typing import cast
 
 import pytest
 
-from desktop_ft.core.data.check import DataReport, inspect_data, view_rows
+from desktop_ft.core.data.check import DataReport, inspect_data
 from desktop_ft.core.data.lengths import measure
 from desktop_ft.core.data.tokenizer import load_tokenizer
+from desktop_ft.core.data.view import view_rows
 from desktop_ft.core.errors import DesktopFtError
 from tests.core.data.tiny import CHATML, make_model_dir
 
