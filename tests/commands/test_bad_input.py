@@ -12,7 +12,7 @@ import pytest
 
 from desktop_ft.core import forecast
 from desktop_ft.core.demo import demo_model_dir
-from tests.commands.conftest import Run, chat, write_rows
+from tests.commands.conftest import Run, Script, chat, write_rows
 
 QUESTION_ONLY: dict[str, object] = {"messages": [{"role": "user", "content": "Why?"}]}
 GOOD = [chat(f"What is {number}?", f"It is the number {number}.") for number in range(8)]
@@ -80,6 +80,13 @@ def test_a_run_on_bad_input_is_refused_before_it_is_made(case: str, desktop_ft: 
     assert bad.names in str(result.error["message"])
     assert all(result.error[part] for part in ("title", "message", "hint"))
     assert not (tmp_path / "run").exists()
+
+
+def test_a_malformed_row_can_be_left_out(desktop_ft: Run, script: Script, run_yaml: Path, tmp_path: Path) -> None:
+    script(num_steps=1)
+    path = write_rows(tmp_path / "rows.jsonl", [*GOOD, {"messages": "broken"}])
+    settings = ("--set", f"data.train={path}", "--set", "data.fixes=[drop_malformed_rows]")
+    assert desktop_ft("train", run_yaml, "--run-dir", tmp_path / "run", *settings).status == 0
 
 
 def test_the_same_for_a_person(desktop_ft: Run, run_yaml: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import cast
 
 import pytest
 import yaml
@@ -38,7 +39,7 @@ def test_check_names_every_problem_with_its_hint(desktop_ft: Run, tmp_path: Path
     path.write_text(text, encoding="utf-8")
     result = desktop_ft("config", "check", path, "--json")
     assert result.status == 2
-    problems = {problem["path"]: problem["hint"] for problem in result.json["problems"]}  # type: ignore[index, union-attr]
+    problems = {problem["path"]: problem["hint"] for problem in cast("list[dict[str, str]]", result.json["problems"])}
     assert set(problems) == {"training.learning_rte", "training.global_batch_size", "method.rank"}
     assert "learning_rate" in problems["training.learning_rte"]
     assert "training.learning_rte" in desktop_ft("config", "check", path).err

@@ -141,7 +141,11 @@ def test_doctor_finds_what_the_children_say(desktop_ft: Run, monkeypatch: pytest
         "device": "CPU, 2 threads",
         "computes": True,
     }
-    facts = {"libraries": libraries, "torch": {**torch_facts, "supports_bf16": False}, "bitsandbytes": {"ok": False, "problem": "no"}}
+    facts: dict[str, object] = {
+        "libraries": libraries,
+        "torch": {**torch_facts, "supports_bf16": False},
+        "bitsandbytes": {"ok": False, "problem": "no"},
+    }
 
     def ask(arguments: list[str]) -> tuple[dict[str, object] | None, str]:
         return (facts, "") if "desktop_ft.engine.facts" in arguments else (None, "libEGL.so.1 is missing")

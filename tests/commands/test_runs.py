@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import cast
 
 from desktop_ft.core.config import load_config, save_config, validate
 from desktop_ft.core.eventlog import EventWriter
@@ -50,7 +51,7 @@ def test_a_damaged_run_does_not_stop_the_list(desktop_ft: Run, make_run: MakeRun
     make_run("bad").config_file.write_text("- no\n- settings\n", encoding="utf-8")
     finish(make_run("good"))
     result = desktop_ft("runs", "list", "--json")
-    problems = [bool(run["problem"]) for run in result.json["runs"]]  # type: ignore[union-attr]
+    problems = [bool(run["problem"]) for run in cast("list[dict[str, object]]", result.json["runs"])]
     assert sorted(problems) == [False, True]
 
 
@@ -59,7 +60,7 @@ def test_show_tells_losses_samples_and_health(desktop_ft: Run, make_run: MakeRun
     found = desktop_ft("runs", "show", run.path.name, "--json").json
     assert found["evaluations"] == [{"step": 2, "loss": 1.5}]
     assert found["samples"] == [{"step": 2, "prompt": "Hello?", "text": "Hello [bold]."}]
-    assert found["settings"]["training.global_batch_size"] == 16  # type: ignore[index]
+    assert cast("dict[str, object]", found["settings"])["training.global_batch_size"] == 16
     assert found["error"] is None
     shown = desktop_ft("runs", "show", run.path).out
     assert "Hello [bold]." in shown
