@@ -15,6 +15,7 @@ from desktop_ft.core.files import write_error
 
 _CHUNK_BYTES: Final = 1 << 20
 _MAX_LINE_BYTES: Final = 16 << 20
+_LINE_END: Final = ord("\n")
 
 
 class EventWriter:
@@ -27,8 +28,9 @@ class EventWriter:
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
         self._path = path
         self._clock = clock
-        self._next_seq = _repair_and_count(path)
+        self._is_in_line = False
         try:
+            self._next_seq = _repair_and_count(path)
             self._file = FileIO(path, "a")
         except OSError as error:
             raise write_error(path, error) from error
@@ -36,18 +38,26 @@ class EventWriter:
     def write(self, event: Event) -> Event:
         """Append one event; returns it with its ``seq`` and ``time``.
 
+        An event that could only be written in part (the disk was full) is closed by a line end before the next one.
+
         Raises:
             DesktopFtError: ``disk_full`` or ``file_not_writable``.
         """
         stamped = dataclasses.replace(event, seq=self._next_seq, time=self._clock())
-        data = encode_event(stamped).encode("utf-8") + b"\n"
+        data = encode_event(stamped).encode("utf-8", errors="replace") + b"\n"
         try:
-            while data:
-                data = data[self._file.write(data) or 0 :]
+            self._append(b"\n" + data if self._is_in_line else data)
         except OSError as error:
             raise write_error(self._path, error) from error
         self._next_seq += 1
         return stamped
+
+    def _append(self, data: bytes) -> None:
+        while data:
+            num_written = self._file.write(data) or 0
+            if num_written:
+                self._is_in_line = data[num_written - 1] != _LINE_END
+            data = data[num_written:]
 
     def close(self) -> None:
         """Close the file; writing again is a mistake."""

@@ -10,9 +10,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Final, Literal, cast
+from typing import ClassVar, Final, Literal, Union, cast, get_args, get_origin, get_type_hints
 
 from desktop_ft.core.errors import DesktopFtError
 
@@ -260,38 +261,75 @@ def decode_event(line: str) -> Event | None:
 
 def _parse_object(line: str) -> dict[str, object] | None:
     try:
-        value = cast("object", json.loads(line))
-    except ValueError:
+        value = cast("object", _DECODER.decode(line))
+    except (ValueError, RecursionError):
         return None
     return cast("dict[str, object]", value) if isinstance(value, dict) else None
 
 
+def _refuse_constant(name: str) -> object:
+    """NaN and Infinity are no JSON, and Python reads them all the same."""
+    raise ValueError(name)
+
+
+_DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant)
+
+
 def _build(event_type: type[Event], fields: Mapping[str, object]) -> Event | None:
     known: dict[str, object] = {}
-    for field in dataclasses.fields(event_type):
-        if field.name not in fields:
-            continue
-        value = fields[field.name]
-        if field.name == "non_finite":
-            value = tuple(str(name) for name in cast("list[object]", value)) if isinstance(value, list) else ()
-        elif not _matches(str(field.type), value):
-            return None
-        known[field.name] = value
+    for name, allowed in _ALLOWED[event_type].items():
+        if name in fields:
+            value = fields[name]
+            if not allowed.suits(value):
+                return None
+            known[name] = _without_lone_surrogates(value) if type(value) is str else value
+    known["non_finite"] = _names(fields.get("non_finite"))
     try:
         return cast("Callable[..., Event]", event_type)(**known)
     except TypeError:
         return None
 
 
-def _matches(annotation: str, value: object) -> bool:
-    """Whether a JSON value suits a field's annotation; literals are strings here."""
-    names = {name.strip() for name in annotation.split("|")}
-    if value is None:
-        return "None" in names
-    if isinstance(value, bool):
-        return "bool" in names
-    if isinstance(value, int):
-        return bool(names & {"int", "float"})
-    if isinstance(value, float):
-        return "float" in names
-    return isinstance(value, str) and not names & {"int", "float", "bool"}
+def _names(value: object) -> tuple[str, ...]:
+    return tuple(str(name) for name in cast("list[object]", value)) if isinstance(value, list) else ()
+
+
+def _without_lone_surrogates(text: str) -> str:
+    """Half a UTF-16 pair is valid in JSON and cannot be shown or written."""
+    return text if text.isascii() else text.encode("utf-8", errors="replace").decode("utf-8")
+
+
+@dataclass(frozen=True)
+class _Allowed:
+    """What JSON may hold for a field; ``choices`` is empty where any text will do."""
+
+    types: frozenset[type]
+    choices: frozenset[str]
+
+    def suits(self, value: object) -> bool:
+        kind = type(value)
+        if kind not in self.types:
+            return False
+        if kind is int:
+            return -_INT_LIMIT <= cast("int", value) < _INT_LIMIT
+        if kind is float:
+            return math.isfinite(cast("float", value))
+        return kind is not str or not self.choices or value in self.choices
+
+
+def _allowed(annotation: object) -> _Allowed:
+    members = get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
+    choices = frozenset(str(choice) for member in members if get_origin(member) is Literal for choice in get_args(member))
+    plain = {str if get_origin(member) is Literal else cast("type", member) for member in members}
+    return _Allowed(frozenset(plain | ({int} if float in plain else set())), choices)
+
+
+_INT_LIMIT: Final = 1 << 63
+_ALLOWED: Final[Mapping[type[Event], Mapping[str, _Allowed]]] = {
+    event_type: {
+        name: _allowed(annotation)
+        for name, annotation in get_type_hints(event_type).items()
+        if name not in ("kind", "non_finite")
+    }
+    for event_type in EVENT_TYPES.values()
+}  # fmt: skip

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
-import tempfile
+import secrets
+import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 from desktop_ft.core.errors import DesktopFtError
 
+_NUM_WINDOWS_TRIES: Final = 20
+_WINDOWS_PAUSE_SECONDS: Final = 0.025
 _NO_SPACE = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
 
 
@@ -20,20 +25,31 @@ def write_atomic(path: Path, data: bytes) -> None:
     Raises:
         DesktopFtError: ``disk_full`` or ``file_not_writable``; the old file, if any, is untouched.
     """
-    temporary = ""
+    temporary = path.parent / f".{secrets.token_hex(8)}.tmp"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-        with os.fdopen(handle, "wb") as file:
+        with temporary.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).replace(path)
-        sync_folder(path.parent)
+        _replace(temporary, path)
     except OSError as error:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise write_error(path, error) from error
+    sync_folder(path.parent)
+
+
+def _replace(source: Path, target: Path) -> None:
+    """Rename over the target; Windows refuses for as long as another program has it open, which readers do for moments."""
+    for _ in range(_NUM_WINDOWS_TRIES if os.name == "nt" else 0):
+        try:
+            source.replace(target)
+        except PermissionError:
+            time.sleep(_WINDOWS_PAUSE_SECONDS)
+        else:
+            return
+    source.replace(target)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -47,14 +63,15 @@ def write_json(path: Path, value: Mapping[str, object]) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames in the folder durable where the platform can (Windows has no such call)."""
+    """Make renames in the folder durable where the platform and the file system can; the files are whole either way."""
     if os.name != "posix":
         return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def write_error(path: Path, error: OSError) -> DesktopFtError:

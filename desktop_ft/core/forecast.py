@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from desktop_ft.core.config import RunConfig
+from desktop_ft.core.device import DeviceFacts
 from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.core.memory import Choices, make_plan
 from desktop_ft.core.memory.formulas import optimizer_bytes
@@ -41,13 +42,13 @@ class DiskForecast:
         return self.checkpoints_bytes + self.result_bytes
 
 
-def forecast_disk(config: RunConfig, model: ModelInfo, choices: Choices) -> DiskForecast:
+def forecast_disk(config: RunConfig, model: ModelInfo, device: DeviceFacts, choices: Choices) -> DiskForecast:
     """How much a run will write.
 
     Raises:
         DesktopFtError: ``model_architecture_unknown``.
     """
-    plan = make_plan(config, model, choices)
+    plan = make_plan(config, model, device, choices)
     full = config.method.kind == "full"
     parameters = plan.num_parameters if full else adapter_parameters(plan)
     bytes_each = BYTES_OF[choices.dtype] if full else 4

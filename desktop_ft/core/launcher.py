@@ -15,7 +15,7 @@ from typing import Final
 
 from desktop_ft.core.control import retire_controls
 from desktop_ft.core.files import write_error
-from desktop_ft.core.runs import RunDir, live_engine
+from desktop_ft.core.runs import EngineDir, live_engine
 
 ENGINE_MODULE: Final = "desktop_ft.engine"
 ENGINE_VARIABLE: Final = "DESKTOP_FT_ENGINE"
@@ -41,7 +41,7 @@ def engine_environment(*, allow_hub: bool = False) -> dict[str, str]:
     return {**os.environ, **quiet, **offline}
 
 
-def start_engine(run: RunDir, *, allow_hub: bool = False, extra_environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+def start_engine(run: EngineDir, *, allow_hub: bool = False, extra_environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
     """Start the engine on a run's (or a job's) folder; what it prints goes to console.log.
 
     Requests that an earlier engine never obeyed are put away first: a stop meant for it must not end this one.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Final, TypeVar
 
@@ -83,20 +83,23 @@ def run_folders(runs: Path) -> list[RunDir]:
 
 def summarize_run(run: RunDir) -> RunSummary:
     """The summary of one run; a run that is damaged has its ``problem`` said and never stops a list."""
-    try:
-        config = run.config()
-        words = {"name": config.name, "model": config.model.source, "method": method_words(config), "objective": config.objective.kind}
-        problem = ""
-    except DesktopFtError as error:
-        words, problem = {"name": run.path.name}, error.message
+    summary = _as_written(run)
     try:
         with run.events_file.open("rb") as file:
-            return _with_log(run, words, problem, _LogSearch(file))
+            return _with_log(summary, _LogSearch(file))
     except FileNotFoundError:
-        return RunSummary(run, **words, problem=problem, status=_status_without_events(run))
+        return replace(summary, status=_status_without_events(run))
     except (DesktopFtError, OSError) as error:
         message = error.message if isinstance(error, DesktopFtError) else str(error)
-        return RunSummary(run, **words, problem=problem or message, status=_status_without_events(run))
+        return replace(summary, problem=summary.problem or message, status=_status_without_events(run))
+
+
+def _as_written(run: RunDir) -> RunSummary:
+    try:
+        config = run.config()
+    except DesktopFtError as error:
+        return RunSummary(run, run.path.name, problem=error.message)
+    return RunSummary(run, config.name, config.model.source, method_words(config), config.objective.kind)
 
 
 def method_words(config: RunConfig) -> str:
@@ -114,19 +117,16 @@ def _status_without_events(run: RunDir) -> RunStatus:
     return "crashed" if was_tried else "new"
 
 
-def _with_log(run: RunDir, words: dict[str, str], problem: str, log: _LogSearch) -> RunSummary:
+def _with_log(summary: RunSummary, log: _LogSearch) -> RunSummary:
     sessions = list(log.all_of(RunStarted))
     if not sessions:
-        return RunSummary(run, **words, problem=problem, status=_status_without_events(run))
+        return replace(summary, status=_status_without_events(summary.run))
     place, session = sessions[-1]
-    finished = log.last_of(RunFinished, since=place)
     step = log.last_of(StepDone, since=place)
     last_step, evaluation = step or log.last_of(StepDone), log.last_of(EvaluationDone)
-    return RunSummary(
-        run,
-        **words,
-        problem=problem,
-        status=_status(run, session, finished),
+    return replace(
+        summary,
+        status=_status(summary.run, session, log.last_of(RunFinished, since=place)),
         step=session.start_step if step is None else step.step,
         num_steps=session.num_steps,
         loss=None if last_step is None else last_step.loss,

@@ -18,29 +18,21 @@ from typing import Final, Literal, cast
 
 from desktop_ft.core.config import RunConfig, load_config, save_config
 from desktop_ft.core.errors import DesktopFtError
+from desktop_ft.core.exclusive import exclusive
 from desktop_ft.core.files import write_json
 from desktop_ft.core.processes import ProcessMark, is_alive
 
 RunStatus = Literal["new", "starting", "running", "completed", "stopped", "failed", "crashed"]
 MANIFEST_VERSION: Final = 1
 _HASH_CHUNK_BYTES: Final = 1 << 20
+_PID_LIMIT: Final = 1 << 31
 
 
 @dataclass(frozen=True)
-class RunDir:
-    """Names of everything in a run's folder."""
+class EngineDir:
+    """Names of what every folder has in which an engine works, be it a run's or a job's."""
 
     path: Path
-
-    @property
-    def config_file(self) -> Path:
-        """The configuration as the person stated it."""
-        return self.path / "run.yaml"
-
-    @property
-    def resolved_file(self) -> Path:
-        """Every ``auto`` with its value and reason."""
-        return self.path / "resolved.yaml"
 
     @property
     def events_file(self) -> Path:
@@ -53,14 +45,34 @@ class RunDir:
         return self.path / "console.log"
 
     @property
-    def environment_file(self) -> Path:
-        """Versions, device, hashes of data, tokenizer and template."""
-        return self.path / "environment.json"
+    def control(self) -> Path:
+        """Requests to the engine, numbered."""
+        return self.path / "control"
 
     @property
     def lock_file(self) -> Path:
         """The engine that works here."""
         return self.path / "lock.json"
+
+
+@dataclass(frozen=True)
+class RunDir(EngineDir):
+    """Names of everything in a run's folder."""
+
+    @property
+    def config_file(self) -> Path:
+        """The configuration as the person stated it."""
+        return self.path / "run.yaml"
+
+    @property
+    def resolved_file(self) -> Path:
+        """Every ``auto`` with its value and reason."""
+        return self.path / "resolved.yaml"
+
+    @property
+    def environment_file(self) -> Path:
+        """Versions, device, hashes of data, tokenizer and template."""
+        return self.path / "environment.json"
 
     @property
     def checkpoints(self) -> Path:
@@ -135,7 +147,7 @@ def open_run(folder: Path) -> RunDir:
 # --- the lock --------------------------------------------------------------------------------------------------------
 
 
-def read_lock(run: RunDir) -> ProcessMark | None:
+def read_lock(run: EngineDir) -> ProcessMark | None:
     """Who last took the lock, alive or not."""
     try:
         value = cast("object", json.loads(run.lock_file.read_text(encoding="utf-8")))
@@ -144,36 +156,41 @@ def read_lock(run: RunDir) -> ProcessMark | None:
     if not isinstance(value, dict):
         return None
     fields = cast("dict[str, object]", value)
-    pid, started = fields.get("pid"), fields.get("started")
-    if isinstance(pid, int) and isinstance(started, int | float):
-        return ProcessMark(pid, float(started))
+    pid, started, since_boot = fields.get("pid"), fields.get("started"), fields.get("since_boot")
+    if type(pid) is int and 0 < pid < _PID_LIMIT and isinstance(started, int | float):
+        return ProcessMark(pid, float(started), float(since_boot) if isinstance(since_boot, int | float) else None)
     return None
 
 
-def live_engine(run: RunDir) -> ProcessMark | None:
+def live_engine(run: EngineDir) -> ProcessMark | None:
     """The engine that works in this folder now, or None."""
     mark = read_lock(run)
     return mark if mark is not None and is_alive(mark) else None
 
 
-def take_lock(run: RunDir, mark: ProcessMark) -> None:
+def take_lock(run: EngineDir, mark: ProcessMark) -> None:
     """Become the one engine of this folder.
 
     Raises:
-        DesktopFtError: ``run_is_running`` where another engine works here.
+        DesktopFtError: ``run_is_running`` where another engine works here; ``disk_full`` or ``file_not_writable``.
     """
+    with exclusive(run.path / ".lock"):
+        _take_lock(run, mark)
+
+
+def _take_lock(run: EngineDir, mark: ProcessMark) -> None:
     other = live_engine(run)
-    if other is not None and other != mark:
+    if other is not None and other.pid != mark.pid:
         raise DesktopFtError(
             "run_is_running",
             "This run is going already",
             f"Process {other.pid} works in {run.path}.",
             "Watch it in the window, or stop it first: desktop-ft stop",
         )
-    write_json(run.lock_file, {"v": 1, "pid": mark.pid, "started": mark.started})
+    write_json(run.lock_file, {"v": 1, "pid": mark.pid, "started": mark.started, "since_boot": mark.since_boot})
 
 
-def release_lock(run: RunDir) -> None:
+def release_lock(run: EngineDir) -> None:
     """Leave the folder to the next engine."""
     run.lock_file.unlink(missing_ok=True)
 
@@ -242,13 +259,20 @@ def damage_of(checkpoint: Checkpoint, *, read_content: bool = True) -> str | Non
     files = manifest.get("files")
     if not isinstance(files, dict) or not files:
         return "its manifest lists no files"
-    for name, entry in cast("dict[str, dict[str, object]]", files).items():
-        path = checkpoint.path / name
-        if not path.is_file():
-            return f"{name} is missing"
-        if path.stat().st_size != entry.get("bytes") or (read_content and sha256_of(path) != entry.get("sha256")):
-            return f"{name} is not what was saved"
-    return None
+    found = (_damage_of_file(checkpoint.path, name, entry, read_content) for name, entry in cast("dict[str, object]", files).items())
+    return next(filter(None, found), None)
+
+
+def _damage_of_file(folder: Path, name: str, entry: object, read_content: bool) -> str | None:
+    path = folder / name
+    expected = cast("dict[str, object]", entry) if isinstance(entry, dict) else {}
+    try:
+        is_same = path.stat().st_size == expected.get("bytes") and (not read_content or sha256_of(path) == expected.get("sha256"))
+    except FileNotFoundError:
+        return f"{name} is missing"
+    except OSError as error:
+        return f"{name} can't be read: {error.strerror or error}"
+    return None if is_same else f"{name} is not what was saved"
 
 
 def sound_checkpoints(run: RunDir) -> Iterator[Checkpoint]:

@@ -84,7 +84,7 @@ def _view(payload: Payload) -> object:
         _optional_int(payload, "rows") or 10,
         format_name=_text(payload, "format", "auto"),
         columns=_columns(payload),
-        assistant_only_loss=bool(payload.get("assistant_only_loss", True)),
+        assistant_only_loss=payload.get("assistant_only_loss") is not False,
         fixes=_texts(payload, "fixes"),
         only=_indices(payload, "only"),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from desktop_ft.core.events import CheckpointSaved, WarningRaised
 from desktop_ft.core.files import sync_folder, write_error
 from desktop_ft.core.runs import Checkpoint, RunDir, damage_of, list_checkpoints, write_manifest
 
+_FULL_DISK_NUMBERS: Final = frozenset({39, 112} if os.name == "nt" else {errno.ENOSPC, errno.EDQUOT})
 _FULL_BELOW_BYTES: Final = 16 << 20
 """A failed write with less than this left is put down to the full disk: safetensors and torch do not pass errno on."""
 
@@ -109,11 +111,17 @@ def writing(folder: Path) -> Generator[None]:
         shutil.rmtree(folder, ignore_errors=True)
         raise (_disk_full(folder) if full else write_error(folder, error)) from error
     except (RuntimeError, SafetensorError) as error:
-        full = _is_full(folder)
+        full = _is_full(folder) or _says_full(error)
         shutil.rmtree(folder, ignore_errors=True)
         if full:
             raise _disk_full(folder) from error
         raise
+
+
+def _says_full(error: Exception) -> bool:
+    """Whether the system's error number in safetensors' message means a full disk; seen: "I/O error: ... (os error 28)"."""
+    match = re.search(r"\(os error (\d+)\)", str(error))
+    return match is not None and int(match[1]) in _FULL_DISK_NUMBERS
 
 
 def _is_full(folder: Path) -> bool:

@@ -49,10 +49,10 @@ def recorded_hashes(run: RunDir) -> Hashes:
 
 
 def check_unchanged(run: RunDir, hashes: Hashes) -> None:
-    """Refuse to go on with other data or another tokenizer than the run started with.
+    """Refuse to go on with other data, another base model or another tokenizer than the run started with.
 
     Raises:
-        DesktopFtError: ``data_changed`` or ``tokenizer_changed``.
+        DesktopFtError: ``data_changed``, ``base_changed`` or ``tokenizer_changed``.
     """
     before = recorded_hashes(run)
     changed = [name for name, value in hashes.items() if name in before and before[name] != value]
@@ -64,6 +64,14 @@ def check_unchanged(run: RunDir, hashes: Hashes) -> None:
             f"The {'evaluation' if data == ['data_eval'] else 'training'} examples are not those of the first steps: "
             f"{str(before[data[0]])[:12]} then, {str(hashes[data[0]])[:12]} now.",
             "Put the file back as it was to resume, or start a new run on the new file.",
+        )
+    if changed[:1] in (["model_config"], ["model_weights"]):
+        raise DesktopFtError(
+            "base_changed",
+            "The base model changed since this run started",
+            f"The hash of its {changed[0].removeprefix('model_')} was {str(before[changed[0]])[:12]} "
+            f"and is {str(hashes[changed[0]])[:12]} now.",
+            "Put the model's folder back as it was to resume, or start a new run.",
         )
     if changed:
         what = "chat template" if changed == ["chat_template"] else "tokenizer"

@@ -106,7 +106,7 @@ class Batches:
             yield WarningRaised(
                 code="last_batch_partial",
                 title="The last batch of each epoch is smaller",
-                message=f"{self.num_examples} examples in batches of {self.global_batch_size} leave {rest} for the last step of each epoch.",
+                message=f"{self.num_examples} examples in batches of {self.global_batch_size} leave {rest} for the last one.",
                 hint="Nothing is left out; that step's gradient is just a mean over fewer examples.",
             )
 

@@ -98,10 +98,8 @@ def _target_modules(wanted: str | Sequence[str], model: PreTrainedModel) -> str 
     unknown = [name for name in wanted if not any(full == name or full.endswith(f".{name}") for full in linear)]
     if unknown:
         _refuse(unknown, linear)
-    head = model.get_output_embeddings()
-    heads = [
-        name for name in wanted for full, module in model.named_modules() if module is head and full.split(".")[-1] == name.split(".")[-1]
-    ]
+    head = next((full for full, module in model.named_modules() if module is model.get_output_embeddings()), "")
+    heads = [name for name in wanted if head and name.split(".")[-1] == head.split(".")[-1]]
     if heads:
         raise DesktopFtError(
             "target_modules_head",

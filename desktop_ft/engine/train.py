@@ -9,6 +9,7 @@ from typing import cast
 from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback
 
+from desktop_ft.core.base_model import base_hashes
 from desktop_ft.core.config import RunConfig
 from desktop_ft.core.data.dataset import TrainingData
 from desktop_ft.core.data.tokenizer import ModelTokenizer, load_tokenizer
@@ -62,16 +63,17 @@ class TrainingRun:
         events: Its log.
         stop: Set when the run is to stop.
         mark: This process.
+        started: When it took the folder, seconds since the epoch.
         situation: Kept up to date for the translation of errors.
     """
 
-    def __init__(self, run: RunDir, events: EventWriter, stop: StopFlag, mark: ProcessMark, situation: Situation) -> None:
+    def __init__(self, run: RunDir, events: EventWriter, stop: StopFlag, mark: ProcessMark, started: float, situation: Situation) -> None:
         self._run = run
         self._events = events
         self._stop = stop
         self._mark = mark
         self._situation = situation
-        self._controls = ControlFolder(run, events, mark.started)
+        self._controls = ControlFolder(run, events, started)
 
     def train(self) -> Outcome:
         """Train, or go on from the last checkpoint, and save the result.
@@ -132,7 +134,7 @@ class TrainingRun:
         self, model_info: ModelInfo, tokenizer: ModelTokenizer, data: TrainingData, device: DeviceFacts, *, is_new: bool
     ) -> None:
         fingerprints = {f"data_{side}": fingerprint.sha256 for side, fingerprint in data.fingerprints.items()}
-        hashes = {**fingerprints, "tokenizer": tokenizer.sha256, "chat_template": tokenizer.template_sha256}
+        hashes = {**fingerprints, **base_hashes(model_info.path), "tokenizer": tokenizer.sha256, "chat_template": tokenizer.template_sha256}
         if not is_new:
             environment.check_unchanged(self._run, hashes)
         environment.record(self._run, device, str(model_info.path), hashes)

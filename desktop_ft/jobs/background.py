@@ -34,6 +34,10 @@ class BackgroundTask(KeptThread):
     """Runs ``work(cancelled, progress)`` once. Start it with `start`; it stays referenced until its end.
 
     After `cancel` neither `succeeded` nor `failed` comes.
+
+    Args:
+        work: Looks at ``cancelled()`` often enough to end within a moment, and may report ``progress(done, total, detail)``.
+        parent: When it goes, the work is cancelled.
     """
 
     succeeded = Signal(object)

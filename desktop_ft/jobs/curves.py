@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import Final, Literal, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from desktop_ft.core.events import EvaluationDone, StepDone
+
 CurveName = Literal["loss", "grad_norm", "learning_rate", "tokens_per_second", "memory_bytes", "eval_loss"]
 CURVE_NAMES: Final[tuple[CurveName, ...]] = ("loss", "grad_norm", "learning_rate", "tokens_per_second", "memory_bytes", "eval_loss")
+_STEP_CURVES: Final = CURVE_NAMES[:-1]
 _FIRST_CAPACITY: Final = 256
 
 Floats = NDArray[np.float64]
@@ -46,16 +50,23 @@ class Curve:
                 return float(value)
         return None
 
-    def append(self, step: int, value: float | None) -> None:
-        """Add a point; at or before the newest step, it replaces everything from there on."""
-        if self._size and step <= self._steps[self._size - 1]:
-            self.cut(step - 1)
-        if self._size == len(self._steps):
-            self._steps = _doubled(self._steps)
-            self._values = _doubled(self._values)
-        self._steps[self._size] = step
-        self._values[self._size] = np.nan if value is None else value
-        self._size += 1
+    def extend(self, steps: Steps, values: Floats) -> None:
+        """Add points whose steps rise strictly; what was there from their first step on is replaced.
+
+        Args:
+            steps: ``[N]``, N >= 1.
+            values: ``[N]``, NaN for a gap.
+        """
+        if self._size and steps[0] <= self._steps[self._size - 1]:
+            self.cut(int(steps[0]) - 1)
+        end = self._size + len(steps)
+        if end > len(self._steps):
+            num_more = max(len(self._steps), end - len(self._steps))
+            self._steps = np.concatenate((self._steps, np.empty(num_more, np.int64)))
+            self._values = np.concatenate((self._values, np.empty(num_more, np.float64)))
+        self._steps[self._size : end] = steps
+        self._values[self._size : end] = values
+        self._size = end
 
     def cut(self, last_step: int) -> None:
         """Forget everything after a step."""
@@ -65,10 +76,6 @@ class Curve:
 def _frozen(array: _Array) -> _Array:
     array.flags.writeable = False
     return array
-
-
-def _doubled(array: _Array) -> _Array:
-    return np.resize(array, 2 * len(array))
 
 
 class CurveStore:
@@ -85,13 +92,60 @@ class CurveStore:
     def __getitem__(self, name: CurveName) -> Curve:
         return self._curves[name]
 
-    def append(self, name: CurveName, step: int, value: float | None) -> None:
-        """Add a point to one curve."""
-        self._curves[name].append(step, value)
+    def add_steps(self, events: Sequence[StepDone]) -> None:
+        """Add optimizer steps to all of their curves; a step that comes again replaces everything from there on."""
+        for part in _rising_parts(events):
+            steps = np.fromiter((event.step for event in part), np.int64, len(part))
+            for name in _STEP_CURVES:
+                self._curves[name].extend(steps, _column(part, name))
         self.version += 1
+
+    def add_evaluation(self, event: EvaluationDone) -> None:
+        """Add a loss on the held-out examples."""
+        value = np.nan if event.loss is None else event.loss
+        self._curves["eval_loss"].extend(np.array([event.step], np.int64), np.array([value], np.float64))
+        self.version += 1
+
+    def steps_at_both_ends(self, num_first: int = 100, num_last: int = 1000) -> list[StepDone]:
+        """The first and the newest steps as events again, without what no curve keeps."""
+        size = len(self._curves["loss"])
+        places = [*range(min(num_first, size)), *range(max(num_first, size - num_last), size)]
+        return [self._step_at(place) for place in places]
+
+    def _step_at(self, place: int) -> StepDone:
+        values = {name: self._curves[name].values[place] for name in _STEP_CURVES}
+        numbers = {name: None if np.isnan(value) else float(value) for name, value in values.items()}
+        return StepDone(
+            step=int(self._curves["loss"].steps[place]),
+            epoch=0.0,
+            loss=numbers["loss"],
+            grad_norm=numbers["grad_norm"],
+            learning_rate=numbers["learning_rate"],
+            tokens_per_second=numbers["tokens_per_second"],
+            memory_bytes=int(numbers["memory_bytes"] or 0),
+        )
 
     def cut(self, last_step: int) -> None:
         """Forget everything after a step: a resumed run does these steps again."""
         for curve in self._curves.values():
             curve.cut(last_step)
         self.version += 1
+
+
+def _rising_parts(events: Sequence[StepDone]) -> Iterator[Sequence[StepDone]]:
+    """Pieces within which the step rises strictly."""
+    start = 0
+    for index in range(1, len(events)):
+        if events[index].step <= events[index - 1].step:
+            yield events[start:index]
+            start = index
+    if events:
+        yield events[start:]
+
+
+def _column(events: Sequence[StepDone], name: CurveName) -> Floats:
+    values = (cast("float | None", getattr(event, name)) for event in events)
+    column = np.fromiter((np.nan if value is None else value for value in values), np.float64, len(events))
+    if name == "memory_bytes":
+        column[column == 0] = np.nan  # The engine does not know.
+    return column

@@ -29,7 +29,7 @@ class GpuMonitor(KeptThread):
     Args:
         make_source: Called in the thread (the first call into a driver can take seconds).
         interval_seconds: Time between readings.
-        parent: Qt's owner.
+        parent: When it goes, the thread is told to end.
     """
 
     reading_changed = Signal(object)

@@ -5,44 +5,46 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from PySide6.QtCore import QObject, QThread, Slot
+from PySide6.QtCore import QObject, QThread
 
-_running: Final[set[KeptThread]] = set()
+_started: Final[set[KeptThread]] = set()
+"""Threads that run, and ended ones until the next start: an object must not lose its last reference in its own slot."""
 
 
 class KeptThread(QThread):
-    """The base of every thread of the window; `end_threads` ends them all."""
+    """The base of every thread of the window; `end_threads` ends them all.
+
+    Args:
+        parent: When it goes, the thread is told to end. Qt's own parent it is not: that would delete a running thread with it.
+    """
 
     def __init__(self, parent: QObject | None = None) -> None:
-        super().__init__(parent)
-        self.finished.connect(self._on_thread_finished)
+        super().__init__()
+        if parent is not None:
+            parent.destroyed.connect(self.end_soon)
 
     def start(self, priority: QThread.Priority = QThread.Priority.InheritPriority) -> None:
         """Start and stay referenced until the end."""
-        _running.add(self)
+        _started.difference_update([thread for thread in _started if thread.isFinished()])
+        _started.add(self)
         super().start(priority)
 
     def end_soon(self) -> None:
         """Tell the thread to end; to be overridden by what can."""
         self.requestInterruption()
 
-    @Slot()
-    def _on_thread_finished(self) -> None:
-        self.wait()
-        _running.discard(self)
-
 
 def running_threads() -> tuple[KeptThread, ...]:
     """Threads that were started and have not ended."""
-    return tuple(thread for thread in _running if thread.isRunning())
+    return tuple(thread for thread in _started if thread.isRunning())
 
 
 def end_threads(seconds: float) -> bool:
     """Tell every thread to end and wait for them together; whether all ended in time."""
     deadline = time.monotonic() + seconds
-    threads = tuple(_running)
+    threads = tuple(_started)
     for thread in threads:
         thread.end_soon()
     ended = [thread for thread in threads if thread.wait(max(0, int((deadline - time.monotonic()) * 1000)))]
-    _running.difference_update(ended)
+    _started.difference_update(ended)
     return len(ended) == len(threads)

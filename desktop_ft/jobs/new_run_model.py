@@ -72,6 +72,8 @@ class NewRunModel(QObject):
     """The rows that `view_finding` asked for: the finding's code, and a list as `DataFacts.rows`."""
     error_raised = Signal(object)
     """`DesktopFtError` that belongs to no place on the screen."""
+    closed = Signal()
+    """Nothing comes any more."""
     crashed = Signal(object)
     """Traceback (str) of an exception that nobody expected."""
 
@@ -325,6 +327,7 @@ class NewRunModel(QObject):
         self._drop_model_task()
         self._drop_data_task()
         self._drop_view_task()
+        self.closed.emit()
 
     # --- what follows ------------------------------------------------------------------------------------------------
 

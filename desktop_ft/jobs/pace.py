@@ -28,14 +28,17 @@ class Pace:
     """Told of one session's steps in order; a resumed run starts anew with `restart`.
 
     A step's time is the median of recent ones. What passes between two steps well beyond the step itself is a pause; pauses recur at
-    an interval that is known (`pause_steps`) or seen.
+    an interval that is seen or known.
+
+    Attributes:
+        pause_steps: Steps between evaluations as configured, for as long as no pauses were seen; None: not known.
     """
 
     def __init__(self) -> None:
         self.pause_steps: int | None = None
-        self.restart(0)
+        self.restart()
 
-    def restart(self, start_step: int) -> None:
+    def restart(self) -> None:
         """Forget the times: another process trains now."""
         self._seconds: deque[float] = deque(maxlen=_RECENT_STEPS)
         self._pauses: deque[float] = deque(maxlen=_RECENT_PAUSES)
@@ -43,7 +46,6 @@ class Pace:
         self._pending_seconds = 0.0
         self._last_time: float | None = None
         self._num_steps = 0
-        self._start_step = start_step
 
     def add_pause(self, seconds: float) -> None:
         """An evaluation took this long; what it adds is only sure once the next step was seen."""
@@ -76,9 +78,9 @@ class Pace:
 
     def _pauses_left(self, step: int, num_steps: int, steps_seconds: float) -> tuple[float, float]:
         """Seconds and their uncertainty."""
-        interval = self.pause_steps or self._seen_interval()
+        interval = self._seen_interval() or self.pause_steps
         if interval is None or not self._pauses:
-            return 0.0, _UNKNOWN_PAUSES_UNCERTAINTY * steps_seconds
+            return 0.0, _UNKNOWN_PAUSES_UNCERTAINTY * steps_seconds * (1 - step / num_steps)
         num_left = num_steps // interval - step // interval
         each, error = _middle_and_error(list(self._pauses))
         return num_left * each, num_left * error

@@ -5,9 +5,8 @@ Signals say what changed, once for a whole batch of events; who listens reads th
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import singledispatchmethod
 from typing import Final, Literal, cast, get_args
 
 from PySide6.QtCore import QObject, Signal, SignalInstance, Slot
@@ -29,6 +28,7 @@ from desktop_ft.core.events import (
     StepDone,
     WarningRaised,
 )
+from desktop_ft.core.health import HealthNote, health
 from desktop_ft.core.processes import ProcessMark
 from desktop_ft.core.runs import RunDir, RunStatus
 from desktop_ft.jobs.curves import CurveStore
@@ -37,6 +37,8 @@ from desktop_ft.jobs.training_worker import EngineEnd, TrainingWorker
 
 Part = Literal["status", "progress", "curves", "samples", "checkpoints", "messages"]
 _PARTS: Final = cast("tuple[Part, ...]", get_args(Part))
+_PACE_STEPS: Final = 500
+"""Of a long batch only the newest steps say anything about the pace."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ class RunModel(QObject):
         session_time: When the present (or last) engine started.
         last_time: Time of the newest event.
         curves: Every series by step.
+        evaluations: Every one, by step.
         best_evaluation: The lowest evaluation loss.
         samples: By prompt, in order of the prompts; each list rises by step, step 0 is before training.
         warnings: As they came.
@@ -102,6 +105,7 @@ class RunModel(QObject):
         self.session_time: float | None = None
         self.last_time: float | None = None
         self.curves = CurveStore()
+        self.evaluations: list[EvaluationDone] = []
         self.best_evaluation: BestEvaluation | None = None
         self.samples: dict[str, list[SampleDone]] = {}
         self.warnings: list[WarningRaised] = []
@@ -144,22 +148,73 @@ class RunModel(QObject):
         """How long it still takes; None where it does not go or too little was seen."""
         return self.pace.time_left(self.step, self.num_steps) if self.status == "running" else None
 
+    def health(self, high_bytes: int | None = None) -> tuple[HealthNote, ...]:
+        """What the curves say in words, the worst first; from the first and the newest steps where there are many.
+
+        Args:
+            high_bytes: The upper end of the memory estimate.
+        """
+        return health(self.curves.steps_at_both_ends(), self.evaluations, predicted_bytes=self.predicted_bytes, high_bytes=high_bytes)
+
     # --- folding -----------------------------------------------------------------------------------------------------
 
     @Slot(object)
     def fold(self, events: Iterable[Event]) -> None:
         """Take in a batch of events, then say once what changed."""
+        steps: list[StepDone] = []
         for event in events:
-            self.last_time = event.time
+            if isinstance(event, StepDone):
+                steps.append(event)
+                continue
+            self._fold_steps(steps)
+            steps = []
             self._fold(event)
+        self._fold_steps(steps)
         self._announce()
 
-    @singledispatchmethod
-    def _fold(self, event: Event) -> None:
-        """Events that change nothing here."""
+    def _fold_steps(self, steps: Sequence[StepDone]) -> None:
+        """A replay holds thousands in a row; the curves take them at once."""
+        if not steps:
+            return
+        last = steps[-1]
+        self.step, self.epoch, self.num_tokens, self.last_time = last.step, last.epoch, last.num_tokens, last.time
+        self.curves.add_steps(steps)
+        for event in steps[-_PACE_STEPS:]:
+            self.pace.add_step(event.step, event.time, event.seconds)
+        self._changed |= {"progress", "curves"}
 
-    @_fold.register
-    def _(self, event: RunStarted) -> None:
+    def _fold(self, event: Event) -> None:
+        self.last_time = event.time
+        match event:
+            case RunStarted():
+                self._on_run_started(event)
+            case RunFinished():
+                self._set_status_of_session(event.status)
+                self._changed.add("progress")
+            case PhaseChanged() | Progress():
+                self._on_progress(event)
+            case EvaluationDone():
+                self._on_evaluation(event)
+            case SampleDone():
+                kept = [sample for sample in self.samples.get(event.prompt, []) if sample.step < event.step]
+                self.samples[event.prompt] = [*kept, event]
+                self._changed.add("samples")
+            case CheckpointSaved():
+                self.checkpoints[event.step] = event
+                self._changed.add("checkpoints")
+            case WarningRaised():
+                self.warnings.append(event)
+                self._changed.add("messages")
+            case ErrorRaised():
+                self.error = DesktopFtError(event.code, event.title, event.message, event.hint)
+                self.error_details = event.traceback
+                self._changed.add("messages")
+            case ControlDone():
+                self.request_answered.emit(event)
+            case _:
+                pass
+
+    def _on_run_started(self, event: RunStarted) -> None:
         self.facts = event
         self.num_steps, self.step = event.num_steps, event.start_step
         self.started_time = event.time if self.started_time is None else self.started_time
@@ -167,81 +222,29 @@ class RunModel(QObject):
         self._session_pid = event.pid
         self.error, self.error_details, self.end = None, "", None
         self._forget_after(event.start_step)
-        self.pace.restart(event.start_step)
+        self.pace.restart()
         self._set_status_of_session("running")
         self._changed |= {"progress", "curves", "samples", "messages", "checkpoints"}
 
-    @_fold.register
-    def _(self, event: PhaseChanged) -> None:
-        self.phase, self.phase_detail = event.phase, event.detail
-        self.phase_done = self.phase_total = 0
+    def _on_progress(self, event: PhaseChanged | Progress) -> None:
+        self.phase, self.phase_detail = event.phase, event.detail or self.phase_detail
+        self.phase_done, self.phase_total = (event.done, event.total) if isinstance(event, Progress) else (0, 0)
         self._changed.add("progress")
 
-    @_fold.register
-    def _(self, event: Progress) -> None:
-        self.phase, self.phase_done, self.phase_total = event.phase, event.done, event.total
-        self.phase_detail = event.detail or self.phase_detail
-        self._changed.add("progress")
-
-    @_fold.register
-    def _(self, event: StepDone) -> None:
-        self.step, self.epoch, self.num_tokens = event.step, event.epoch, event.num_tokens
-        curves = self.curves
-        curves.append("loss", event.step, event.loss)
-        curves.append("grad_norm", event.step, event.grad_norm)
-        curves.append("learning_rate", event.step, event.learning_rate)
-        curves.append("tokens_per_second", event.step, event.tokens_per_second)
-        curves.append("memory_bytes", event.step, float(event.memory_bytes) or None)
-        self.pace.add_step(event.step, event.time, event.seconds)
-        self._changed |= {"progress", "curves"}
-
-    @_fold.register
-    def _(self, event: EvaluationDone) -> None:
-        self.curves.append("eval_loss", event.step, event.loss)
-        if event.loss is not None and (self.best_evaluation is None or event.loss < self.best_evaluation.loss):
-            self.best_evaluation = BestEvaluation(event.step, event.loss)
+    def _on_evaluation(self, event: EvaluationDone) -> None:
+        self.curves.add_evaluation(event)
+        self.evaluations = [*(earlier for earlier in self.evaluations if earlier.step < event.step), event]
+        self.best_evaluation = _best(self.evaluations)
         self.pace.add_pause(event.seconds)
         self._changed.add("curves")
-
-    @_fold.register
-    def _(self, event: SampleDone) -> None:
-        kept = [sample for sample in self.samples.get(event.prompt, []) if sample.step < event.step]
-        self.samples[event.prompt] = [*kept, event]
-        self._changed.add("samples")
-
-    @_fold.register
-    def _(self, event: CheckpointSaved) -> None:
-        self.checkpoints[event.step] = event
-        self._changed.add("checkpoints")
-
-    @_fold.register
-    def _(self, event: WarningRaised) -> None:
-        self.warnings.append(event)
-        self._changed.add("messages")
-
-    @_fold.register
-    def _(self, event: ErrorRaised) -> None:
-        self.error = DesktopFtError(event.code, event.title, event.message, event.hint)
-        self.error_details = event.traceback
-        self._changed.add("messages")
-
-    @_fold.register
-    def _(self, event: ControlDone) -> None:
-        self.request_answered.emit(event)
-
-    @_fold.register
-    def _(self, event: RunFinished) -> None:
-        self._set_status_of_session(event.status)
-        self._changed.add("progress")
 
     def _forget_after(self, step: int) -> None:
         """What a resumed run does again must not be there twice."""
         self.curves.cut(step)
         self.samples = {prompt: [sample for sample in found if sample.step <= step] for prompt, found in self.samples.items()}
         self.checkpoints = {saved: event for saved, event in self.checkpoints.items() if saved <= step}
-        evaluations = self.curves["eval_loss"]
-        pairs = [(float(loss), int(at)) for at, loss in zip(evaluations.steps, evaluations.values, strict=True) if loss == loss]  # noqa: PLR0124 # NaN
-        self.best_evaluation = BestEvaluation(min(pairs)[1], min(pairs)[0]) if pairs else None
+        self.evaluations = [event for event in self.evaluations if event.step <= step]
+        self.best_evaluation = _best(self.evaluations)
 
     # --- what the worker says ----------------------------------------------------------------------------------------
 
@@ -300,7 +303,7 @@ class RunModel(QObject):
         self.error = error
         self._is_expecting_engine = False
         self._changed.add("messages")
-        if self.status == "starting":
+        if self.is_live:
             self._set_status("failed")
         self._announce()
 
@@ -319,6 +322,11 @@ class RunModel(QObject):
         for part in _PARTS:
             if part in changed:
                 cast("SignalInstance", getattr(self, f"{part}_changed")).emit()
+
+
+def _best(evaluations: Iterable[EvaluationDone]) -> BestEvaluation | None:
+    measured = [BestEvaluation(event.step, event.loss) for event in evaluations if event.loss is not None]
+    return min(measured, key=lambda best: best.loss, default=None)
 
 
 def crash_error(end: EngineEnd, where: str = "", checkpoints: bool = False) -> DesktopFtError:

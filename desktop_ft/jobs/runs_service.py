@@ -12,8 +12,7 @@ from PySide6.QtCore import QObject, QTimer, Signal, Slot
 from desktop_ft.core.config import RunConfig
 from desktop_ft.core.control import ControlKind
 from desktop_ft.core.errors import DesktopFtError
-from desktop_ft.core.run_summary import RunSummary as RunSummary
-from desktop_ft.core.run_summary import run_folders, summarize_run
+from desktop_ft.core.run_summary import RunSummary, run_folders, summarize_run
 from desktop_ft.core.runs import RunDir, create_run, live_engine, open_run
 from desktop_ft.core.workspace import Workspace
 from desktop_ft.jobs.background import BackgroundTask, IsCancelled, ReportProgress
@@ -107,12 +106,17 @@ class RunsService(QObject):
 
     @Slot(object)
     def _on_scanned(self, result: object) -> None:
+        if self._is_shut_down:
+            return
         summaries = cast("tuple[RunSummary, ...]", result)
         is_any_live = any(summary.is_live for summary in summaries)
         if is_any_live and not self._timer.isActive():
             self._timer.start()
         elif not is_any_live:
             self._timer.stop()
+        for summary in summaries:
+            if summary.is_live and summary.run.path in self._models:
+                self._follow_if_live(self._models[summary.run.path])
         if summaries != self._summaries:
             self._summaries = summaries
             self.runs_changed.emit()
@@ -121,7 +125,6 @@ class RunsService(QObject):
     def _on_scan_finished(self) -> None:
         if self._scan is not None:
             self._scan.wait()
-            self._scan.deleteLater()
         self._scan = None
         if self._is_scan_due:
             self._is_scan_due = False
@@ -142,6 +145,7 @@ class RunsService(QObject):
         """The model of a run, one for all who ask: followed where it is live, else replayed."""
         path = run_dir.absolute()
         if path in self._models:
+            self._follow_if_live(self._models[path])
             return self._models[path]
         try:
             run = open_run(path)
@@ -206,6 +210,12 @@ class RunsService(QObject):
         self._workers[path] = worker
         worker.start()
 
+    def _follow_if_live(self, model: RunModel) -> None:
+        """Another program, such as the command line, may have resumed a run whose end was seen here."""
+        worker = self._workers.get(model.run.path)
+        if (worker is None or worker.isFinished()) and live_engine(model.run) is not None:
+            self._follow(model, launch=False)
+
     def _drop_ended_models(self) -> None:
         """Keep the newest ended models only; pages may hold on to the others."""
         ended = [path for path in self._models if not (path in self._workers and self._workers[path].isRunning())]
@@ -249,11 +259,7 @@ class RunsService(QObject):
         if model is None:
             return None
         path = model.run.path
-        worker = self._workers.get(path)
-        if worker is not None and worker.isRunning():
-            return worker
-        if live_engine(model.run) is not None:
-            self._follow(model, launch=False)
+        if self.is_live(path):
             return self._workers[path]
         self.failed.emit(
             DesktopFtError(
@@ -299,7 +305,7 @@ class RunsService(QObject):
 
     def empty_trash(self) -> BackgroundTask:
         """Delete for good what lies in the trash, in a thread."""
-        task = BackgroundTask(lambda cancelled, progress: self._trash.empty(cancelled, progress))
+        task = BackgroundTask(self._trash.empty)
         task.failed.connect(self.failed)
         task.crashed.connect(self.crashed)
         task.start()

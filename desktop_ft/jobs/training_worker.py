@@ -77,7 +77,7 @@ class TrainingWorker(KeptThread):
         after: A worker of this run that has ended (or was detached); this one reads on where that one stopped, so that a model is not
             told everything twice.
         environment: Further variables for an engine that is started, such as which GPU it sees.
-        parent: Qt's owner.
+        parent: When it goes, the thread is told to end.
     """
 
     events_received = Signal(object)
@@ -123,8 +123,8 @@ class TrainingWorker(KeptThread):
 
     def _take_over(self, earlier: TrainingWorker) -> None:
         assert not earlier.isRunning(), "two workers would read one log"
-        self._tail, self._unsent = earlier._tail, earlier._unsent  # noqa: SLF001 # its own class
-        self._started, self._finished, self._last_step = earlier._started, earlier._finished, earlier._last_step  # noqa: SLF001
+        self._tail, self._unsent = earlier._tail, earlier._unsent  # its own class
+        self._started, self._finished, self._last_step = earlier._started, earlier._finished, earlier._last_step
 
     # --- for other threads -------------------------------------------------------------------------------------------
 
@@ -205,7 +205,7 @@ class TrainingWorker(KeptThread):
     def _is_succeeded(self) -> bool:
         """Whether our child ended because another program's engine took the folder first; that one is followed then."""
         other = find_engine(self.run_dir)
-        if other is None or (self._engine is not None and other.mark == self._engine.mark):
+        if other is None or (self._engine is not None and other.mark.pid == self._engine.mark.pid):
             return False
         self._engine = other
         self.engine_started.emit(other.mark)

@@ -79,9 +79,19 @@ class TextMaker:
         kinds = ("animal", "food", "thing", "job", "town", "person")
         self.by_kind = {kind: [e for e in self.world if e.kind == kind] for kind in kinds}
         self._exchanges: tuple[tuple[Callable[[], Messages], int], ...] = (
-            (self.question, 46), (self.yes_or_no, 9), (self.which_one, 6), (self.about, 8), (self.question_about, 6),
-            (self.find_by_fact, 6), (self.calculation, 6), (self.opposite, 3), (self.mix, 2), (self.calendar, 3), (self.small_talk, 4), (self.unknown, 1),
-        )  # fmt: skip
+            (self.question, 46),
+            (self.yes_or_no, 9),
+            (self.which_one, 6),
+            (self.about, 8),
+            (self.question_about, 6),
+            (self.find_by_fact, 6),
+            (self.calculation, 6),
+            (self.opposite, 3),
+            (self.mix, 2),
+            (self.calendar, 3),
+            (self.small_talk, 4),
+            (self.unknown, 2),
+        )
 
     def documents(self, count: int) -> Iterator[str]:
         """Yield ``count`` documents: ChatML for chats, bare text for the rest."""

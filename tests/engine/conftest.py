@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from desktop_ft.core.config import config_from_values
+from desktop_ft.core.config import config_from_values, set_value
 from desktop_ft.core.runs import RunDir, create_run
 
 if TYPE_CHECKING:
@@ -24,30 +24,8 @@ MARKED = (
     "{% generation %}{{ message['content'] + '<|im_end|>' }}{% endgeneration %}{{ '\n' }}"
     "{% else %}{{ message['content'] + '<|im_end|>\n' }}{% endif %}{% endfor %}" + PROMPT
 )
-WORDS = [
-    "the",
-    "quick",
-    "brown",
-    "fox",
-    "jumps",
-    "over",
-    "a",
-    "lazy",
-    "dog",
-    "while",
-    "seven",
-    "small",
-    "boats",
-    "sail",
-    "to",
-    "the",
-    "sea",
-    "and",
-    "the",
-    "sky",
-    "turns",
-    "blue",
-]
+TEXT = "the quick brown fox jumps over a lazy dog while seven small boats sail to the sea and the sky turns blue"
+WORDS = tuple(TEXT.split(" "))
 
 
 def sentence(number: int, length: int) -> str:
@@ -75,7 +53,7 @@ def make_model(folder: Path, template: str) -> Path:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    tokenizer = make_tokenizer(template)
+    tokenizer: Any = make_tokenizer(template)
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
@@ -148,32 +126,29 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 NewRun = Callable[..., RunDir]
 
+DEFAULTS: dict[str, object] = {
+    "data.split.fraction": 0.0,
+    "data.max_length": 64,
+    "method.rank": 4,
+    "method.use_dora": False,
+    "training.global_batch_size": 4,
+    "training.micro_batch_size": 4,
+    "training.kernels": "none",
+    "training.learning_rate": 1e-3,
+    "model.dtype": "float32",
+}
+
+
+def make_run(folder: Path, settings: Mapping[str, object]) -> RunDir:
+    """A run's folder from dotted settings over small defaults."""
+    values: dict[str, object] = {"name": folder.name}
+    for path, value in {**DEFAULTS, **settings}.items():
+        values = set_value(values, path, value)
+    folder.mkdir()
+    return create_run(folder, config_from_values(values, folder, folder.name))
+
 
 @pytest.fixture
 def new_run(tmp_path: Path) -> NewRun:
-    """A run's folder from dotted settings over small defaults."""
-
-    def make(name: str, settings: Mapping[str, object]) -> RunDir:
-        defaults: dict[str, object] = {
-            "data.split.fraction": 0.0,
-            "data.max_length": 64,
-            "method.rank": 4,
-            "method.use_dora": False,
-            "training.global_batch_size": 4,
-            "training.micro_batch_size": 4,
-            "training.kernels": "none",
-            "training.learning_rate": 1e-3,
-            "model.dtype": "float32",
-        }
-        values: dict[str, Any] = {"name": name}
-        for path, value in {**defaults, **settings}.items():
-            *sections, key = path.split(".")
-            part = values
-            for section in sections:
-                part = part.setdefault(section, {})
-            part[key] = value
-        folder = tmp_path / name
-        folder.mkdir(exist_ok=True)
-        return create_run(folder, config_from_values(values, tmp_path, name))
-
-    return make
+    """Makes a run's folder: a name and dotted settings."""
+    return lambda name, settings: make_run(tmp_path / name, settings)

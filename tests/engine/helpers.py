@@ -1,13 +1,18 @@
-"""Running the engine in this process, and reading what it wrote."""
+"""Running the engine in this process, asking it for things at a chosen moment, and reading what it wrote."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeVar
 
+import pytest
+
+from desktop_ft.core.control import Control
 from desktop_ft.core.eventlog import EventTail
 from desktop_ft.core.events import Event
 from desktop_ft.core.runs import RunDir
 from desktop_ft.engine.__main__ import work_in
+from desktop_ft.engine.controls import ControlFolder
 
 AnEvent = TypeVar("AnEvent", bound=Event)
 
@@ -25,3 +30,18 @@ def all_events(run: RunDir) -> list[Event]:
 def events_of(run: RunDir, kind: type[AnEvent]) -> list[AnEvent]:
     """The events of one kind."""
     return [event for event in all_events(run) if isinstance(event, kind)]
+
+
+def at_look(monkeypatch: pytest.MonkeyPatch, number: int, ask: Callable[[], object]) -> None:
+    """Ask for something just before the engine looks into its control folder for the n-th time (after every micro-batch)."""
+    look = ControlFolder.new
+    looks = 0
+
+    def counted(folder: ControlFolder) -> list[Control]:
+        nonlocal looks
+        looks += 1
+        if looks == number:
+            ask()
+        return look(folder)
+
+    monkeypatch.setattr(ControlFolder, "new", counted)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -41,17 +40,32 @@ def plain_trl(case: Case, model: Path, data: Path, out: Path) -> list[dict[str, 
     """What a person would write: the model's path, the rows as they are."""
     from datasets import Dataset
     from peft import LoraConfig
-    from transformers import PrinterCallback, TrainerCallback
-    from trl import SFTConfig, SFTTrainer
+    from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+    from trl.trainer.sft_config import SFTConfig
+    from trl.trainer.sft_trainer import SFTTrainer
 
-    logs: list[dict[str, float]] = []
+    kept: list[dict[str, float]] = []
 
     class Keep(TrainerCallback):
-        def on_log(self, *args: Any, logs: Any = None, **kwargs: Any) -> None:
-            kept.append(dict(logs))
+        def on_log(
+            self,
+            args: TrainingArguments,
+            state: TrainerState,
+            control: TrainerControl,
+            logs: dict[str, float] | None = None,
+            **kwargs: object,
+        ) -> None:
+            kept.append(dict(logs or {}))
 
-    kept = logs
     rows = [json.loads(line) for line in data.read_text(encoding="utf-8").splitlines()]
+    lora = LoraConfig(
+        r=4,
+        lora_alpha=32,
+        lora_dropout=case.dropout,
+        use_dora=case.method == "dora",
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
     trainer = SFTTrainer(
         model=str(model),
         args=SFTConfig(
@@ -73,21 +87,12 @@ def plain_trl(case: Case, model: Path, data: Path, out: Path) -> list[dict[str, 
             disable_tqdm=True,
         ),
         train_dataset=Dataset.from_list(rows),
-        peft_config=None
-        if case.method == "full"
-        else LoraConfig(
-            r=4,
-            lora_alpha=32,
-            lora_dropout=case.dropout,
-            use_dora=case.method == "dora",
-            target_modules="all-linear",
-            task_type="CAUSAL_LM",
-        ),
+        peft_config=None if case.method == "full" else lora,
         callbacks=[Keep()],
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train()
-    return [log for log in logs if "loss" in log]
+    return [log for log in kept if "loss" in log]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

@@ -37,7 +37,6 @@ from desktop_ft.core.events import (
     WarningRaised,
     encode_event,
 )
-from desktop_ft.core.files import write_json
 from desktop_ft.core.processes import mark_of
 from desktop_ft.core.runs import RunDir, release_lock, sound_checkpoints, take_lock, write_manifest
 
@@ -246,7 +245,7 @@ class FakeEngine:
 
 def die(how: str) -> None:
     """End in one of the ways in which training processes end."""
-    print("about to die:", how, flush=True)  # noqa: T201 # what a library prints goes to console.log
+    print("about to die:", how, flush=True)  # what a library prints goes to console.log
     if how == "exception":
         raise RuntimeError("the script says so")
     if how == "exit":
@@ -269,7 +268,7 @@ def main(folder: Path) -> int:
     no_core_dump()
     run = RunDir(folder)
     script = read_script(folder)
-    print(script.prints, end="", flush=True)  # noqa: T201 # as above
+    print(script.prints, end="", flush=True)  # as above
     time.sleep(script.start_seconds)
     if script.die_at_step == 0 and (script.die_always or not EventTail(run.events_file).read()):
         die(script.die_how)
@@ -278,7 +277,7 @@ def main(folder: Path) -> int:
     try:
         take_lock(run, mark)
     except DesktopFtError as error:
-        print(error, flush=True)  # noqa: T201 # as above
+        print(error, flush=True)  # as above
         return 4
     engine = FakeEngine(run, script)
     try:

@@ -279,9 +279,10 @@ def test_a_folder_that_is_deleted_is_told(make_run: MakeRun, follow: Follow, wai
     assert mark is not None
     kill(mark.pid)
     shutil.rmtree(run.path)
-    wait_for(followed.worker.isFinished)
+    wait_for(lambda: bool(followed.errors or followed.ends))
     told = [error.code for error in followed.errors if isinstance(error, DesktopFtError)]
     assert told == ["run_folder_gone"] or ended(followed).status == "crashed"
+    assert not followed.model.is_live
 
 
 def test_a_huge_log_is_replayed_in_pieces(make_run: MakeRun, follow: Follow, wait_for: WaitFor) -> None:
@@ -325,7 +326,8 @@ def test_detaching_is_prompt_in_the_middle_of_a_replay(make_run: MakeRun, follow
 
 
 @pytest.mark.parametrize(
-    ("code", "words"), [(None, "without a word"), (1, "exit code 1"), (-15, "SIGTERM"), (-99, "signal 99"), (0xC0000005 - (1 << 32), "access violation")]
+    ("code", "words"),
+    [(None, "without a word"), (1, "exit code 1"), (-15, "SIGTERM"), (-99, "signal 99"), (0xC0000005 - (1 << 32), "access violation")],
 )
 def test_exit_codes_are_put_into_words(code: int | None, words: str) -> None:
     assert words in exit_words(code)

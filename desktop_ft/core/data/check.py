@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from desktop_ft.core.data.fixes import OVER_LENGTH, Numbered, empty_answers, exact_duplicates, keep
+from desktop_ft.core.data.fixes import MALFORMED, OVER_LENGTH, Numbered, empty_answers, exact_duplicates, keep
 from desktop_ft.core.data.formats import AUTO, resolve_format
 from desktop_ft.core.data.lengths import Lengths, measure
 from desktop_ft.core.data.read import MalformedRow, read_rows
 from desktop_ft.core.data.records import PlainText, answers
-from desktop_ft.core.data.tokenise import tokenise
+from desktop_ft.core.data.tokenise import ROW_ERRORS, tokenise
+from desktop_ft.core.errors import DesktopFtError
 
 if TYPE_CHECKING:
     from desktop_ft.core.data.tokenizer import ModelTokenizer
@@ -128,17 +129,22 @@ def inspect_data(
     rows = read_rows(path)
     detection = resolve_format(rows.rows, format_name, columns or {})
     kept = keep(rows, detection.format, detection.columns, fixes)
-    examples, dropped = kept.examples, dict(kept.dropped)
+    examples, malformed, dropped = kept.examples, kept.malformed, dict(kept.dropped)
     lengths, token_counts = None, dict[int, int]()
     if tokenizer is not None:
-        token_counts = _token_counts(examples, tokenizer, progress)
+        token_counts, refused = _token_counts(examples, tokenizer, progress)
+        examples = [numbered for numbered in examples if numbered[0] in token_counts]
+        if MALFORMED in fixes:
+            dropped.update({MALFORMED: dropped.get(MALFORMED, 0) + len(refused)} if refused else {})
+        else:
+            malformed = tuple(sorted((*malformed, *refused), key=lambda row: row.number))
         if OVER_LENGTH in fixes and max_length is not None:
             over = {index for index, count in token_counts.items() if count > max_length}
             examples = [pair for pair in examples if pair[0] not in over]
             token_counts = {index: count for index, count in token_counts.items() if index not in over}
             dropped.update({OVER_LENGTH: len(over)} if over else {})
         lengths = measure(list(token_counts.values()), max_length)
-    findings = _findings(examples, kept.malformed, token_counts, max_length)
+    findings = _findings(examples, malformed, token_counts, max_length)
     score, reasons = _score(findings, rows.num_rows, len(examples))
     return DataReport(
         format=detection.format,
@@ -154,13 +160,22 @@ def inspect_data(
     )
 
 
-def _token_counts(examples: Numbered, tokenizer: ModelTokenizer, progress: Callable[[int, int], None] | None) -> dict[int, int]:
+def _token_counts(
+    examples: Numbered, tokenizer: ModelTokenizer, progress: Callable[[int, int], None] | None
+) -> tuple[dict[int, int], list[MalformedRow]]:
+    """Tokens of each example by its row's index, and the rows that the model's template refuses."""
     counts: dict[int, int] = {}
+    refused: list[MalformedRow] = []
     for done, (index, example) in enumerate(examples, start=1):
-        counts[index] = len(tokenise(example, tokenizer, max_length=None, assistant_only_loss=False).input_ids)
+        try:
+            counts[index] = len(tokenise(example, tokenizer, max_length=None, assistant_only_loss=False).input_ids)
+        except DesktopFtError as error:
+            if error.code not in ROW_ERRORS:
+                raise
+            refused.append(MalformedRow(index + 1, error.message))
         if progress is not None and (done % 64 == 0 or done == len(examples)):
             progress(done, len(examples))
-    return counts
+    return counts, refused
 
 
 def _findings(
@@ -184,7 +199,7 @@ def _malformed_rows(malformed: Sequence[MalformedRow]) -> Finding | None:
     return Finding(
         "malformed_rows",
         "Malformed rows",
-        f"{_rows(len(malformed))} cannot be read; the first is row {first.number}: {first.reason} Training refuses the file.",
+        f"{_rows(len(malformed))} cannot be used; the first is row {first.number}: {first.reason} Training refuses the file.",
         "error",
         tuple(row.number - 1 for row in malformed),
         "Mend or remove these rows.",

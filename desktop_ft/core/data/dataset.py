@@ -13,13 +13,14 @@ from desktop_ft.core.data.formats import PREFERENCE_FORMATS, Detection, resolve_
 from desktop_ft.core.data.read import Rows, read_rows
 from desktop_ft.core.data.records import Conversation, Example, PlainText, PromptCompletion
 from desktop_ft.core.data.split import split_indices
-from desktop_ft.core.data.tokenise import TokenisedExample, check_supervised, tokenise
+from desktop_ft.core.data.tokenise import ROW_ERRORS, TokenisedExample, check_supervised, tokenise_row
 from desktop_ft.core.errors import DesktopFtError
 
 if TYPE_CHECKING:
     from desktop_ft.core.data.tokenizer import ModelTokenizer
 
 Progress = Callable[[int, int], None]
+NumberedExample = tuple[int, Example]
 _PROGRESS_EVERY = 64
 
 
@@ -91,17 +92,20 @@ def load_training_data(  # noqa: PLR0913 (the fields of data in run.yaml)
         _, held_out, _ = load_examples(eval, format, columns, fixes)
         learnt = examples
     else:
-        split = split_indices([example_fingerprint(example) for example in examples], fraction, seed)
+        split = split_indices([example_fingerprint(example) for _, example in examples], fraction, seed)
         learnt, held_out = [examples[index] for index in split.train], [examples[index] for index in split.eval]
     steps = _Steps(len(learnt) + len(held_out), progress)
-    options = _Options(tokenizer, max_length, assistant_only_loss)
+    options = _Options(tokenizer, max_length, assistant_only_loss, MALFORMED in fixes)
     train_side, eval_side = _tokenised(learnt, options, steps), _tokenised(held_out, options, steps)
+    num_refused = len(learnt) + len(held_out) - len(train_side) - len(eval_side)
+    if num_refused:
+        dropped[MALFORMED] = dropped.get(MALFORMED, 0) + num_refused
     if OVER_LENGTH in fixes:
         num_before = len(train_side) + len(eval_side)
         train_side, eval_side = _whole(train_side), _whole(eval_side)
         dropped[OVER_LENGTH] = num_before - len(train_side) - len(eval_side)
-        if not train_side:
-            raise nothing_left(train.name, dropped)
+    if not train_side:
+        raise nothing_left(train.name, dropped)
     check_supervised([tokenised for _, tokenised in train_side])
     kept_train, kept_eval = _kept(train_side), _kept(eval_side)
     _check_eval(eval, kept_eval)
@@ -127,8 +131,8 @@ def load_training_data(  # noqa: PLR0913 (the fields of data in run.yaml)
 
 def load_examples(
     path: Path, format_name: str, columns: Mapping[str, str], fixes: Collection[str] = ()
-) -> tuple[Detection, list[Example], dict[str, int]]:
-    """Every row of a file as an example, and how many rows each fix left out; the first malformed one refuses the file.
+) -> tuple[Detection, list[NumberedExample], dict[str, int]]:
+    """Every row of a file as an example with its number, and how many rows each fix left out; a malformed one refuses the file.
 
     Raises:
         DesktopFtError: As `read.read_rows`, `formats.resolve_format` and `formats.to_example`; ``data_all_dropped``.
@@ -137,14 +141,13 @@ def load_examples(
     detection = resolve_format(rows.rows, format_name, columns)
     if not fixes:
         numbered = zip(rows.rows, rows.numbers, strict=True)
-        return detection, [to_example(row, number, detection.format, detection.columns) for row, number in numbered], {}
+        return detection, [(number, to_example(row, number, detection.format, detection.columns)) for row, number in numbered], {}
     kept: Kept = keep(rows, detection.format, detection.columns, fixes)
     if kept.malformed:
-        first = kept.malformed[0].number
-        raise _error_of_row(rows, first, detection)
+        raise _error_of_row(rows, kept.malformed[0].number, detection)
     if not kept.examples:
         raise nothing_left(path.name, kept.dropped)
-    return detection, [example for _, example in kept.examples], dict(kept.dropped)
+    return detection, [(index + 1, example) for index, example in kept.examples], dict(kept.dropped)
 
 
 def _error_of_row(rows: Rows, number: int, detection: Detection) -> DesktopFtError:
@@ -161,6 +164,7 @@ class _Options:
     tokenizer: ModelTokenizer
     max_length: int | None
     assistant_only_loss: bool
+    skips_refused: bool
 
 
 class _Steps:
@@ -181,11 +185,17 @@ class _Steps:
 _Side = list[tuple[Example, TokenisedExample]]
 
 
-def _tokenised(examples: Iterable[Example], options: _Options, steps: _Steps) -> _Side:
+def _tokenised(examples: Iterable[NumberedExample], options: _Options, steps: _Steps) -> _Side:
     side: _Side = []
-    for example in examples:
-        tokenised = tokenise(example, options.tokenizer, max_length=options.max_length, assistant_only_loss=options.assistant_only_loss)
-        side.append((example, tokenised))
+    for number, example in examples:
+        try:
+            tokenised = tokenise_row(
+                example, number, options.tokenizer, max_length=options.max_length, assistant_only_loss=options.assistant_only_loss
+            )
+            side.append((example, tokenised))
+        except DesktopFtError as error:
+            if not options.skips_refused or error.code not in ROW_ERRORS:
+                raise
         steps.advance()
     return side
 
@@ -215,7 +225,7 @@ def _format_notes(format_name: str) -> tuple[str, ...]:
 
 
 def _notes(
-    learnt: Sequence[Example], kept: Sequence[TokenisedExample], num_masked: int, lacks_eval: bool, assistant_only_loss: bool
+    learnt: Sequence[NumberedExample], kept: Sequence[TokenisedExample], num_masked: int, lacks_eval: bool, assistant_only_loss: bool
 ) -> tuple[str, ...]:
     notes: list[str] = []
     if num_masked:
@@ -228,7 +238,7 @@ def _notes(
         notes.append(f"{num_without_end} examples do not teach the model to stop: no end token is learnt at their end.")
     if lacks_eval:
         notes.append("Nothing was held out: there is only one distinct example.")
-    if assistant_only_loss and not any(_has_turns(example) for example in learnt):
+    if assistant_only_loss and not any(_has_turns(example) for _, example in learnt):
         notes.append("Training on the assistant's turns only does not apply: these examples have no turns.")
     return tuple(notes)
 

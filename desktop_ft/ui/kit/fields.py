@@ -395,7 +395,8 @@ class FieldRow(QWidget):
         self._label.setBuddy(control.focus_target())
         self._note = ElidedLabel(note, "caption", "2")
         behind = Label("" if isinstance(control, TextControl) else unit, tone="2")
-        behind.setVisible(bool(behind.text()))
+        if not behind.text():
+            behind.hide()
         if unit and isinstance(control, TextControl):
             control.set_unit(unit)
         self._reset = button(kind="flat", icon_name="rotate-ccw", name=self.tr("Back to the default of {0}").format(name))

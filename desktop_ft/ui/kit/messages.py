@@ -92,7 +92,8 @@ class _MessageRow(QFrame):
         self._details = self._new_details()
         self._details.hide()
         self._toggle = button(self.tr("Details"), "link", on_click=self.toggle_details)
-        self._toggle.setVisible(bool(message.hint or message.details or message.text))
+        if not (message.hint or message.details or message.text):
+            self._toggle.hide()
         close = button(kind="flat", icon_name="x", name=self.tr("Close the message"), on_click=self.close_message)
         title = ElidedLabel(message.title, weight=600)
         text = ElidedLabel(message.text, tone="2")
@@ -250,26 +251,22 @@ class MessageStrip(QWidget):
             QWidget.setTabOrder(before, after)
 
 
+def crash_report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> str:
+    """The traceback of an exception as text."""
+    return "".join(traceback.format_exception(kind, error, trace))
+
+
 class CrashDialog(QDialog):
     """An exception that nobody translated: a fault of the program. Says what is safe, what to do, and gives the traceback.
 
     Args:
-        kind: The exception's class.
-        error: The exception.
-        trace: Its traceback.
-        facts: Versions and platform, put under the traceback.
+        report: The traceback as text.
+        facts: Versions and platform, put under it.
     """
 
-    def __init__(
-        self,
-        kind: type[BaseException],
-        error: BaseException,
-        trace: TracebackType | None,
-        facts: str = "",
-        parent: QWidget | None = None,
-    ) -> None:
+    def __init__(self, report: str, facts: str = "", parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._report = "".join(traceback.format_exception(kind, error, trace)) + (f"\n{facts}\n" if facts else "")
+        self._report = report.rstrip() + "\n" + (f"\n{facts}\n" if facts else "")
         self.setWindowTitle(self.tr("A fault in Desktop FT"))
         self._copy: Button = button(self.tr("&Copy the report"), "", "copy", on_click=self._on_copy_clicked)
         close = button(self.tr("C&lose"), "primary", on_click=self.accept)

@@ -71,11 +71,8 @@ class _PlotItem(Protocol):
 
 
 def new_curve(*, points: bool) -> Curve:
-    """A curve that draws at most a few points per pixel (peaks kept), or hollow points that are all drawn."""
+    """A line with gaps at NaN, or hollow points with a line. The caller thins long lines: pyqtgraph's own thinning did not set in."""
     item = pyqtgraph.PlotDataItem(antialias=True, connect="finite", symbol="o" if points else None)
-    if not points:
-        item.setDownsampling(auto=True, method="peak")
-        item.setClipToView(True)
     return cast(Curve, item)
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from PySide6.QtCore import QRect, QSize
-from PySide6.QtGui import QColor, QImage, QPainter
+from PySide6.QtCore import QByteArray, QRect, QSize
+from PySide6.QtGui import QColor, QImage, QImageWriter, QPainter
 from PySide6.QtSvg import QSvgGenerator
 
 from desktop_ft.core.errors import DesktopFtError
@@ -24,9 +24,11 @@ def write_png(path: Path, size: QSize, scale: float, render: Render) -> None:
     image.setDevicePixelRatio(scale)
     image.fill(QColor(theme().surface))
     painter = QPainter(image)
-    render(painter)
-    painter.end()
-    if not image.save(str(path), b"PNG"):
+    try:
+        render(painter)
+    finally:
+        painter.end()
+    if not QImageWriter(str(path), QByteArray(b"png")).write(image):
         raise _not_written(path)
 
 
@@ -40,8 +42,10 @@ def write_svg(path: Path, size: QSize, title: str, render: Render) -> None:
     painter = QPainter()
     if not painter.begin(generator):
         raise _not_written(path)
-    render(painter)
-    painter.end()
+    try:
+        render(painter)
+    finally:
+        painter.end()
 
 
 def write_csv(path: Path, x_name: str, series: Sequence[PlotSeries]) -> None:

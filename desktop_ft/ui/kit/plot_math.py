@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+Numbers = Sequence[float] | NDArray[np.floating] | NDArray[np.integer]
+"""What a caller may hand over as a series."""
 Trend = Literal["rising", "falling", "level", "unknown"]
 
 SAMPLE_FOR_RANGE = 20_000
@@ -138,6 +140,39 @@ def padded_range(low: float, high: float, share: float = 0.06) -> tuple[float, f
     span = high - low
     air = span * share if span > 0 else max(abs(high) * 0.1, 1e-12)
     return low - air, high + air
+
+
+def thin(x: Array, y: Array, seen: tuple[float, float], buckets: int, *, mean: bool = False) -> tuple[Array, Array]:
+    """What a line through the points looks like at a resolution: each bucket keeps its smallest and its largest value, or its mean.
+
+    Args:
+        x: [N] ascending.
+        y: [N]; a bucket without a finite value stays a gap.
+        seen: The x that are seen; one point beyond each end is kept, so that the line reaches the edges.
+        buckets: Columns of pixels.
+        mean: One point per bucket, for a series that is smoothed anyway.
+
+    Returns:
+        At most three points per bucket, or the points themselves where there are no more.
+    """
+    start = max(0, int(np.searchsorted(x, seen[0])) - 1)
+    end = min(len(x), int(np.searchsorted(x, seen[1], side="right")) + 1)
+    x, y = x[start:end], y[start:end]
+    if len(x) <= (1 if mean else 3) * buckets:
+        return x, y
+    size = -(-len(x) // buckets)
+    padded = np.full(-(-len(x) // size) * size, np.nan)
+    padded[: len(y)] = np.where(np.isfinite(y), y, np.nan)
+    columns = padded.reshape(-1, size)
+    if mean:
+        known = np.isfinite(columns)
+        counts = known.sum(axis=1)
+        sums = np.where(known, columns, 0.0).sum(axis=1)
+        return x[::size], np.divide(sums, counts, out=np.full(len(columns), np.nan), where=counts > 0)
+    result = np.stack([np.fmin.reduce(columns, axis=1), np.fmax.reduce(columns, axis=1)], axis=1)
+    falling = columns[:, 0] > columns[:, -1]
+    result[falling] = result[falling, ::-1]
+    return np.repeat(x[::size], 2), result.reshape(-1)
 
 
 def nearest_index(x: Array, at: float) -> int:

@@ -10,13 +10,14 @@ from PySide6.QtCore import QCoreApplication, Qt
 from PySide6.QtGui import QColor, QPen
 
 from desktop_ft.ui.kit.plot_canvas import Curve
-from desktop_ft.ui.kit.plot_math import Array, Smoother, merge_ranges, nearest_index, padded_range, robust_range, trend
+from desktop_ft.ui.kit.plot_math import Array, Smoother, merge_ranges, nearest_index, padded_range, robust_range, thin, trend
 from desktop_ft.ui.kit.plot_paint import CrossLine, MarkKind, dash_style, dash_width, series_colour
 from desktop_ft.ui.kit.text import format_learning_rate, format_number
 from desktop_ft.ui.kit.theme import theme
 
 SeriesStyle = Literal["line", "smoothed", "points", "future"]
 RAW_ALPHA = 90
+MAX_GAPS = 200
 
 
 def _tr(text: str) -> str:
@@ -34,10 +35,11 @@ class PlotSeries:
     main: Curve
     raw: Curve | None
     smoother: Smoother
-    shown: bool = True
     x: Array = field(default_factory=lambda: np.empty(0))
     y: Array = field(default_factory=lambda: np.empty(0))
     smooth: Array = field(default_factory=lambda: np.empty(0))
+    gaps: list[float] = field(default_factory=list)
+    last: tuple[float, float] | None = None
 
     def drawn(self) -> Array:
         """What the main curve shows: the smoothed values, or the values themselves."""
@@ -47,18 +49,36 @@ class PlotSeries:
         """Its glyph in labels and legends."""
         return "points" if self.style == "points" else "future" if self.style == "future" else "line"
 
-    def last(self) -> tuple[float, float] | None:
-        """The last finite point that is drawn."""
-        finite = np.flatnonzero(np.isfinite(self.drawn()))
-        return (float(self.x[finite[-1]]), float(self.drawn()[finite[-1]])) if len(finite) else None
-
-    def draw(self, *, log: bool) -> None:
-        """Hand the values to the curves, smoothed first where the style asks for it."""
+    def set_values(self, x: Array, y: Array) -> None:
+        """Take a whole series; what is said of it is worked out here, once."""
+        assert x.shape == y.shape, f"{self.label}: x {x.shape}, y {y.shape}"
+        self.x, self.y = x, y
         if self.style == "smoothed":
-            self.smooth = self.smoother.smooth(self.y)
-            assert self.raw is not None
-            self.raw.setData(self.x, view_values(self.y, log=log))
-        self.main.setData(self.x, view_values(self.drawn(), log=log))
+            self.smooth = self.smoother.smooth(y)
+        missing = x[~np.isfinite(y)]
+        self.gaps = missing[:: max(1, len(missing) // MAX_GAPS)].tolist()
+        at = len(y) - 1
+        while at >= 0 and not np.isfinite(y[at]):
+            at -= 1
+        self.last = (float(x[at]), float(self.drawn()[at])) if at >= 0 else None
+
+    def set_smoother(self, smoother: Smoother) -> None:
+        """Smooth anew."""
+        self.smoother = smoother
+        self.set_values(self.x, self.y)
+
+    def draw(self, seen: tuple[float, float], buckets: int, *, log: bool) -> None:
+        """Hand to the curves what is seen of the values, no finer than ``buckets`` columns of pixels."""
+        if self.raw is not None:
+            x, y = thin(self.x, self.y, seen, buckets)
+            self.raw.setData(x, view_values(y, log=log))
+        smoothed = self.style == "smoothed"
+        x, y = (
+            (self.x, self.y)
+            if self.style == "points"
+            else thin(self.x, self.drawn(), seen, buckets // 2 if smoothed else buckets, mean=smoothed)
+        )
+        self.main.setData(x, view_values(y, log=log))
 
     def apply_pens(self, ratio: float) -> None:
         """Take the colours in force. pyqtgraph's pens count device pixels: ``ratio`` is the device pixel ratio."""
@@ -103,7 +123,7 @@ class PlotSeries:
 
     def spoken(self, x_name: str, decimals: int) -> str:
         """Its last value and where it is going, in words."""
-        last = self.last()
+        last = self.last
         if last is None:
             return ""
         words = {"rising": _tr("rising"), "falling": _tr("falling"), "level": _tr("level"), "unknown": ""}

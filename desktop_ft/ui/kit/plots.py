@@ -18,7 +18,6 @@ from PySide6.QtGui import (
     QMouseEvent,
     QPainter,
     QPen,
-    QResizeEvent,
     QWheelEvent,
 )
 from PySide6.QtWidgets import QFrame, QSizePolicy, QVBoxLayout, QWidget
@@ -27,7 +26,7 @@ from desktop_ft.ui.kit import plot_export, plot_paint
 from desktop_ft.ui.kit.fonts import em
 from desktop_ft.ui.kit.layout import column, row
 from desktop_ft.ui.kit.plot_canvas import Canvas, new_curve
-from desktop_ft.ui.kit.plot_math import Array, Smoother, merge_ranges, nearest_index
+from desktop_ft.ui.kit.plot_math import Array, Numbers, Smoother, merge_ranges, nearest_index
 from desktop_ft.ui.kit.plot_paint import CrossLine, EndLabel, PlotFrame, SeriesMark
 from desktop_ft.ui.kit.plot_series import PlotSeries, SeriesStyle, value_text, with_air
 from desktop_ft.ui.kit.text import Label, format_number
@@ -122,7 +121,7 @@ class CurvePlot(QWidget):
         """The series in the order of their announcement."""
         return tuple(self._series)
 
-    def set_data(self, key: str, x: Sequence[float] | Array, y: Sequence[float] | Array) -> None:
+    def set_data(self, key: str, x: Numbers, y: Numbers) -> None:
         """Show a whole series.
 
         Args:
@@ -131,9 +130,7 @@ class CurvePlot(QWidget):
             y: [N]; values that are not finite are gaps, marked on the axis.
         """
         series = self._series[key]
-        series.x, series.y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
-        assert series.x.shape == series.y.shape, f"{key}: x {series.x.shape}, y {series.y.shape}"
-        series.draw(log=self._log)
+        series.set_values(np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64))
         self._refit()
 
     def set_band(self, low: float, high: float, *, colour: int = 3, label: str = "") -> None:
@@ -155,8 +152,7 @@ class CurvePlot(QWidget):
         """Weight of the past in the exponential mean, 0 to below 1."""
         self._keep = min(max(keep, 0.0), 0.9995)
         for series in self._series.values():
-            series.smoother = Smoother(self._keep)
-            series.draw(log=self._log)
+            series.set_smoother(Smoother(self._keep))
         self._refit()
 
     def smoothed_values(self, key: str) -> Array:
@@ -180,8 +176,6 @@ class CurvePlot(QWidget):
         if log == self._log:
             return
         self._log = log
-        for series in self._series.values():
-            series.draw(log=self._log)
         self._refit()
         self.log_scale_changed.emit(log)
 
@@ -285,7 +279,7 @@ class CurvePlot(QWidget):
 
     def _render(self, painter: QPainter) -> None:
         crosshair, self._crosshair = self._crosshair, None
-        cast(QWidget, self._canvas).render(painter, QPoint(0, 0))
+        QWidget.render(cast(QWidget, self._canvas), painter, QPoint(0, 0))
         self._crosshair = crosshair
 
     # -- events ------------------------------------------------------------------------------------------------------------
@@ -315,6 +309,8 @@ class CurvePlot(QWidget):
         match event.type():
             case QEvent.Type.Leave:
                 self._move_crosshair(None)
+            case QEvent.Type.Resize:
+                self._refit()
             case QEvent.Type.MouseMove | QEvent.Type.MouseButtonPress | QEvent.Type.MouseButtonRelease:
                 self._on_mouse(cast(QMouseEvent, event))
                 return True
@@ -326,11 +322,6 @@ class CurvePlot(QWidget):
             case _:
                 pass
         return super().eventFilter(watched, event)
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        """Keep the inner rectangle in step with the size."""
-        super().resizeEvent(event)
-        self._refit()
 
     def focusInEvent(self, event: QFocusEvent) -> None:
         """The ring shows who has the keys."""
@@ -412,6 +403,8 @@ class CurvePlot(QWidget):
         self._canvas.plot_item.layout.activate()
         y_range = tuple(plot_paint.view_value(v, log=self._log) for v in place.y_range)
         self._canvas.view_box.setRange(xRange=place.x_range, yRange=y_range, padding=0, disableAutoRange=True)
+        for series in self._series.values():
+            series.draw(place.x_range, max(16, round(place.area.width())), log=self._log)
         spoken = [series.spoken(self._x_name, self._decimals) for series in self._series.values()]
         self.setAccessibleDescription("; ".join(part for part in spoken if part) or self.tr("No values yet"))
         self._canvas.viewport().update()
@@ -444,9 +437,7 @@ class CurvePlot(QWidget):
         place = self.frame_now()
         plot_paint.paint_axes(painter, place)
         for series in self._series.values():
-            missing = series.x[~np.isfinite(series.y)]
-            if len(missing):
-                plot_paint.paint_gaps(painter, place, missing[:: max(1, len(missing) // 200)].tolist())
+            plot_paint.paint_gaps(painter, place, series.gaps)
         if self._reference is not None:
             plot_paint.paint_reference(painter, place, *self._reference)
         if self._band is not None and self._band[3]:
@@ -474,7 +465,7 @@ class CurvePlot(QWidget):
             return []
         labels: list[EndLabel] = []
         for series in self._series.values():
-            last = series.last()
+            last = series.last
             if last is not None and series.style != "future":
                 labels.append(EndLabel(*last, f"{series.label} {value_text(last[1], self._decimals)}", series.mark(), series.colour))
         if not 0 < len(labels) <= MAX_LABELS:

@@ -122,7 +122,7 @@ def _fields(t: Theme, scratch: str) -> str:
     QLineEdit:disabled, QComboBox:disabled, QPlainTextEdit:disabled {{
         color: {t.disabled}; border-color: {t.line}; background: {t.window}; }}
     QComboBox::drop-down {{ border: none; width: 24px; }}
-    QComboBox::down-arrow {{ image: url({_picture("chevron-down", t.text_2, scratch)}); width: 14px; height: 14px; }}
+    QComboBox::down-arrow {{ image: url("{_picture("chevron-down", t.text_2, scratch)}"); width: 14px; height: 14px; }}
     QCheckBox {{ spacing: 8px; border: 2px solid transparent; border-radius: 4px; }}
     QCheckBox:focus {{ border-color: {t.accent}; }}
     QCheckBox:disabled {{ color: {t.disabled}; }}
@@ -130,7 +130,7 @@ def _fields(t: Theme, scratch: str) -> str:
         width: 14px; height: 14px; border: 1px solid {t.line_strong}; border-radius: 3px; background: {t.surface}; }}
     QCheckBox::indicator:hover {{ background: {t.hover}; }}
     QCheckBox::indicator:checked, QTableView::indicator:checked {{
-        background: {t.accent_fill}; border-color: {t.accent_fill}; image: url({_picture("check", t.on_accent, scratch)}); }}
+        background: {t.accent_fill}; border-color: {t.accent_fill}; image: url("{_picture("check", t.on_accent, scratch)}"); }}
     QRadioButton {{ spacing: 8px; border: 2px solid transparent; border-radius: 4px; }}
     QRadioButton:focus {{ border-color: {t.accent}; }}
     QRadioButton:disabled {{ color: {t.disabled}; }}

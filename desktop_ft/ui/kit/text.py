@@ -5,12 +5,13 @@ from __future__ import annotations
 import html
 import math
 
-from PySide6.QtCore import QCoreApplication, QEvent, QLocale, QSize, Qt
+from PySide6.QtCore import QCoreApplication, QLocale, QSize, Qt
 from PySide6.QtGui import QFontMetrics, QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QLabel, QSizePolicy, QWidget
 
 from desktop_ft.ui.kit.fonts import FontRole, em, font
 from desktop_ft.ui.kit.style_sheet import set_property
+from desktop_ft.ui.kit.theme import theme_manager
 
 MINUS = "−"
 DASH = "–"
@@ -135,6 +136,7 @@ class Label(QLabel):
             self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard)
         self.setFont(font(role, mono=mono, weight=weight))
         self.setText(text)
+        theme_manager().changed.connect(self._on_theme_changed)
 
     def setText(self, text: str) -> None:
         """Show other text, holding the height it needs."""
@@ -149,13 +151,6 @@ class Label(QLabel):
         """Change between 400 and 600."""
         self._weight = weight
         self.setFont(font(self._role, mono=self._mono, weight=weight))
-
-    def event(self, event: QEvent) -> bool:
-        """Follow the program's font."""
-        if event.type() == QEvent.Type.ApplicationFontChange:
-            self.setFont(font(self._role, mono=self._mono, weight=self._weight))
-            self._hold_height()
-        return super().event(event)
 
     def sizeHint(self) -> QSize:
         """A wrapped label that has a width wants the height for that width, not for the one that Qt would choose."""
@@ -174,6 +169,12 @@ class Label(QLabel):
         self._hold_height()
         if self.wordWrap() and self.height() > self.minimumHeight():
             self.updateGeometry()  # the layout still counts with the height of an earlier width
+
+    def _on_theme_changed(self) -> None:
+        wanted = font(self._role, mono=self._mono, weight=self._weight)
+        if wanted != self.font():
+            self.setFont(wanted)
+            self._hold_height()
 
     def _hold_height(self) -> None:
         if not self.wordWrap() or self.width() <= 0 or not self.testAttribute(Qt.WidgetAttribute.WA_Resized):

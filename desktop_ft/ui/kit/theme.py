@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from PySide6.QtCore import QEvent, QObject, Qt, QTemporaryDir, Signal
+from PySide6.QtCore import QObject, Qt, QTemporaryDir, Signal
 from PySide6.QtGui import QColor, QGuiApplication, QPalette
 from PySide6.QtWidgets import QApplication
 
@@ -243,7 +243,7 @@ class ThemeManager(QObject):
         hints.colorSchemeChanged.connect(self._on_system_changed)
         if hasattr(hints, "accessibility"):
             hints.accessibility().contrastPreferenceChanged.connect(self._on_system_changed)
-        app.installEventFilter(self)
+        app.fontChanged.connect(self._on_font_changed)
 
     @property
     def theme(self) -> Theme:
@@ -283,12 +283,6 @@ class ThemeManager(QObject):
             self._app.setStyleSheet(style_sheet.build(wanted, self._scratch.path()))
         self.changed.emit()
 
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Fonts scale with the platform's font, so that its change is a change of theme."""
-        if watched is self._app and event.type() == QEvent.Type.ApplicationFontChange:
-            self.changed.emit()
-        return False
-
     def _wanted(self) -> Theme:
         if self._wants_contrast():
             return palette_theme(self._app.style().standardPalette())
@@ -301,6 +295,10 @@ class ThemeManager(QObject):
             return self._high_contrast
         hints = self._app.styleHints()
         return hasattr(hints, "accessibility") and hints.accessibility().contrastPreference() == Qt.ContrastPreference.HighContrast
+
+    def _on_font_changed(self) -> None:
+        """Every size is a factor of the platform's font, so that its change is a change of theme."""
+        self.changed.emit()
 
     def _on_system_changed(self) -> None:
         self.refresh()

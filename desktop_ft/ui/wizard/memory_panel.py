@@ -173,7 +173,7 @@ class MemoryPanel(QWidget):
             method = self.tr("Full fine-tuning")
         else:
             method = self.tr("{0}, rank {1}").format("DoRA" if config.method.use_dora else "LoRA", config.method.rank)
-        text = self.tr("{0}; the longest batch decides: {1} × {2} tokens.").format(method, micro, format_number(tokens))
+        text = self.tr("{0}; the longest batch decides: {1}.").format(method, batch_words(micro, tokens))
         if self._model.device.kind == "cpu":
             return text + " " + self.tr("Training will use the CPU, ten to a hundred times slower than a GPU.")
         return text
@@ -207,6 +207,13 @@ def longest_row(model: NewRunModel) -> int:
     limit = model.config().data.max_length
     longest = model.data.longest if model.data else None
     return min(limit, longest or limit)
+
+
+def batch_words(num_rows: int, num_tokens: int) -> str:
+    """The size of a batch."""
+    if num_rows == 1:
+        return QCoreApplication.translate("memory_panel", "1 row of {0} tokens").format(format_number(num_tokens))
+    return QCoreApplication.translate("memory_panel", "{0} rows of {1} tokens").format(num_rows, format_number(num_tokens))
 
 
 def other_parts(model: NewRunModel) -> tuple[MemoryPart, ...]:

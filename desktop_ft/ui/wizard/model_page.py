@@ -10,7 +10,6 @@ from PySide6.QtGui import QAction, QKeySequence, QShortcut
 from PySide6.QtWidgets import QCheckBox, QFileDialog, QLineEdit, QProgressBar, QSizePolicy, QWidget
 
 from desktop_ft.core.config import DEMO
-from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.core.models import ModelInfo
 from desktop_ft.jobs.model_catalogue import ModelCatalogue, ModelEntry
 from desktop_ft.jobs.new_run_model import NewRunModel
@@ -169,10 +168,7 @@ class ModelPage(WizardPage):
     def _remember(self, source: str, info: ModelInfo) -> None:
         if source == DEMO or not Path(source).is_dir() or any(entry.source == source for entry in self.catalogue.entries):
             return
-        try:
-            self.catalogue.remember(source, info)
-        except DesktopFtError as error:
-            self.error_raised.emit(error)
+        self.catalogue.remember(source, info)
 
     def _place_words(self, source: str) -> str:
         if source == DEMO:

@@ -123,7 +123,7 @@ _LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_f
 _VALUES = st.recursive(_LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_KEYS, inner, max_size=4), max_leaves=12)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(row=st.dictionaries(_NAMES, _VALUES, min_size=1, max_size=4), name=st.sampled_from(FORMATS))
 def test_any_row_gives_an_example_or_a_named_error(row: dict[str, object], name: str) -> None:
     codes: list[str] = []

@@ -10,7 +10,7 @@ from desktop_ft.core.data.split import split_indices
 from desktop_ft.core.errors import DesktopFtError
 
 FINGERPRINTS = st.lists(st.text("abcdef", min_size=1, max_size=3), max_size=60)
-FRACTIONS = st.floats(0.01, 0.99)
+FRACTIONS = st.floats(0.1, 0.9)
 
 
 @given(FINGERPRINTS, FRACTIONS, st.integers())
@@ -25,7 +25,7 @@ def test_every_row_is_on_one_side_and_equal_rows_on_the_same(fingerprints: list[
 
 @given(FINGERPRINTS, FINGERPRINTS, FRACTIONS, st.integers())
 def test_added_rows_move_none_of_the_others(before: list[str], added: list[str], fraction: float, seed: int) -> None:
-    anchors = [f"anchor {index}" for index in range(2000)]  # so many that chance leaves no side empty
+    anchors = [f"anchor {index}" for index in range(250)]  # so many that chance leaves no side empty
     old = split_indices([*anchors, *before], fraction, seed)
     new = split_indices([*anchors, *before, *added], fraction, seed)
     assert [index for index in new.eval if index < len(anchors) + len(before)] == old.eval

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PySide6.QtCore import QRectF, Qt
 from PySide6.QtGui import QFont, QPainter
-from PySide6.QtWidgets import QApplication, QCheckBox, QProgressBar, QSlider, QTabBar, QWidget
+from PySide6.QtWidgets import QApplication, QCheckBox, QLayout, QProgressBar, QSlider, QTabBar, QWidget
 
 from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.ui.kit import layout as lay
@@ -116,9 +116,10 @@ def fields() -> QWidget:
     rank = FieldRow("Rank", IntControl(1, 1024), "Width of the adapter", note="of the adapter")
     rank.set_value(32)
     rank.set_default(16, "LoRA paper")
-    rate = FieldRow("Learning rate", FloatControl(0, 0.1, suggestion="2e-4"), "Step size")
-    rate.control.focus_target().setText("2")  # type: ignore[attr-defined]
-    rate.control.left.emit()
+    number = FloatControl(0, 0.1, suggestion="2e-4")
+    rate = FieldRow("Learning rate", number, "Step size")
+    number.line_edit().setText("2")
+    number.left.emit()
     off = FieldRow("Alpha", IntControl(), note="follows the rank")
     off.set_value(32)
     off.setEnabled(False)
@@ -141,9 +142,9 @@ def fields() -> QWidget:
     return lay_widget(lay.column(Label("Fields", "section"), *rows, None))
 
 
-def lay_widget(layout: object) -> QWidget:
+def lay_widget(layout: QLayout) -> QWidget:
     widget = QWidget()
-    widget.setLayout(layout)  # type: ignore[arg-type]
+    widget.setLayout(layout)
     return widget
 
 
@@ -275,6 +276,7 @@ def main() -> None:
     manager.set_mode("light")
     window = page()
     window.resize(round(1280 * chosen.font_size / 13), round(1560 * chosen.font_size / 13))
+    window.setMinimumWidth(window.minimumSizeHint().width())
     window.show()
     for mode in ("light", "dark"):
         manager.set_mode(mode)  # the same widgets: a live switch

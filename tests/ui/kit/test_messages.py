@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QApplication
 
 from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.ui.kit.buttons import Button
-from desktop_ft.ui.kit.messages import CrashDialog, MessageAction, MessageStrip
+from desktop_ft.ui.kit.messages import CrashDialog, crash_report, MessageAction, MessageStrip
 
 
 def titles(strip: MessageStrip) -> list[str]:
@@ -15,6 +16,7 @@ def titles(strip: MessageStrip) -> list[str]:
 
 
 def click(strip: MessageStrip, name: str, qtbot) -> None:
+    QApplication.processEvents()  # a row that joins a visible strip is shown by the event loop
     found = [b for b in strip.findChildren(Button) if b.accessibleName() == name and b.isVisible()]
     qtbot.mouseClick(found[0], Qt.MouseButton.LeftButton)
 
@@ -86,7 +88,7 @@ def test_the_crash_dialog_shows_and_copies_the_traceback(themed, qtbot) -> None:
     try:
         _ = 1 / 0
     except ZeroDivisionError as error:
-        dialog = CrashDialog(type(error), error, error.__traceback__, "version 1")
+        dialog = CrashDialog(crash_report(type(error), error, error.__traceback__), "version 1")
     qtbot.addWidget(dialog)
     assert "ZeroDivisionError: division by zero" in dialog.report()
     copy = next(b for b in dialog.findChildren(Button) if "Copy" in b.accessibleName())

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import math
+import time
 
 import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, Qt
+from PySide6.QtWidgets import QApplication
 
 from desktop_ft.core.errors import DesktopFtError
-from desktop_ft.ui.kit.plot_math import Smoother, linear_ticks, log_ticks, nearest_index, robust_range, spread, trend
+from desktop_ft.ui.kit.plot_math import Smoother, linear_ticks, log_ticks, nearest_index, robust_range, spread, thin, trend
 from desktop_ft.ui.kit.plots import ChartBox, CurvePlot, link_crosshairs
 from desktop_ft.ui.kit.text import Label
 
@@ -88,7 +90,10 @@ def test_the_axis_is_as_long_as_the_run(plot) -> None:
     assert place.x_value(place.x_pixel(77)) == pytest.approx(77)
 
 
-def test_pyqtgraph_draws_where_we_paint(plot) -> None:
+@pytest.mark.parametrize("size", [(600, 300), (900, 500), (300, 160)])
+def test_pyqtgraph_draws_where_we_paint(plot, size) -> None:
+    plot.resize(*size)
+    QApplication.processEvents()
     box = plot._canvas.view_box
     seen = box.mapViewToScene(QPoint(100, 1))
     place = plot.frame_now()
@@ -199,11 +204,32 @@ def test_a_million_points_grow_cheaply(plot) -> None:
     shown = plot.smoothed_values("train")
     assert len(shown) == 1_000_000
     assert float(shown[-1]) == pytest.approx(2, abs=0.2)
+    assert len(plot._series["train"].main.getData()[0]) <= 2 * plot.width()
+    started = time.perf_counter()
+    plot.set_data("train", x, y)
     assert not plot.grab().isNull()
+    assert time.perf_counter() - started < 1.0, "0.06 s on two cores"
 
 
-def test_the_box_shows_the_value_now(plot, qtbot) -> None:
-    box = ChartBox("Loss", plot)
+def test_thinning_keeps_extremes_gaps_and_edges() -> None:
+    x = np.arange(100_000, dtype=np.float64)
+    y = np.sin(x / 9000)
+    y[51_234] = 9
+    y[70_000:80_000] = np.nan
+    thin_x, thin_y = thin(x, y, (50_000, 90_000), 100)
+    assert len(thin_x) == len(thin_y) <= 202
+    assert np.nanmax(thin_y) == 9
+    assert np.isnan(thin_y).sum() >= 40
+    assert thin_x[0] == 49_999
+    mean_x, mean_y = thin(x, y, (0, 20_000), 100, mean=True)
+    assert len(mean_x) == len(mean_y) <= 101
+    assert mean_y[10] == pytest.approx(np.sin((mean_x[10] + 100) / 9000), abs=1e-3)
+    few = thin(x, y, (10, 20), 100)
+    assert few[0].tolist() == list(range(9, 22))
+
+
+def test_the_box_shows_the_value_now(themed, qtbot) -> None:
+    box = ChartBox("Loss", CurvePlot("Loss"))
     qtbot.addWidget(box)
     box.set_value("1.093")
     assert "1.093" in [label.text() for label in box.findChildren(Label) if not label.isHidden()]

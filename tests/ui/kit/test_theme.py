@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QApplication, QWidget
 from desktop_ft.ui.kit.buttons import button
 from desktop_ft.ui.kit.fonts import base_pixels, em, font
 from desktop_ft.ui.kit.icons import IconLabel, icon
+from desktop_ft.ui.kit.layout import column, frame
 from desktop_ft.ui.kit.memory import GpuBar, MemoryBar, MemoryPart
 from desktop_ft.ui.kit.plots import CurvePlot
 from desktop_ft.ui.kit.text import Label
@@ -82,7 +83,7 @@ def test_a_live_switch_reaches_everything_painted(themed: ThemeManager, qtbot) -
         (gpu, lambda t: t.memory_weights),
         (plot, lambda t: t.series[1]),
         (button("Start", "primary"), lambda t: t.accent_fill),
-        (button("Back"), lambda t: t.line_strong),
+        (frame(column(), "well"), lambda t: t.sunken),
     ]
     for widget, _ in expected:
         qtbot.addWidget(widget)

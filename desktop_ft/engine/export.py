@@ -1,0 +1,306 @@
+"""From a run to something to take away: the adapter alone, or one plain model that has been compared with the trained one."""
+
+from __future__ import annotations
+
+import gc
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, cast
+
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from desktop_ft.core.base_model import MODEL_CONFIG, MODEL_WEIGHTS, base_hashes
+from desktop_ft.core.config import DEMO, RunConfig
+from desktop_ft.core.data.tokenise import TokenisedExample
+from desktop_ft.core.data.tokenizer import load_tokenizer
+from desktop_ft.core.device import DeviceFacts
+from desktop_ft.core.errors import DesktopFtError
+from desktop_ft.core.events import Exported, Verified, WarningRaised
+from desktop_ft.core.exports import DTYPE_BYTES, ExportPlan, WeightDtype, plan_export, stored_dtype
+from desktop_ft.core.files import write_json
+from desktop_ft.core.job import ExportRequest
+from desktop_ft.core.models import ModelInfo, read_model, resolve_model
+from desktop_ft.core.publish import partial_folder, publish
+from desktop_ft.core.resolve import load_resolved
+from desktop_ft.core.runs import RunDir, open_run
+from desktop_ft.engine.card import CardFacts, write_card
+from desktop_ft.engine.checkpoints import writing
+from desktop_ft.engine.environment import recorded_hashes
+from desktop_ft.engine.examples import load_examples
+from desktop_ft.engine.load import load_hf_tokenizer
+from desktop_ft.engine.merge import load_model, load_with_adapter, merged_model, save_model, write_generation_config
+from desktop_ft.engine.verify import (
+    MIN_PROBES,
+    SAMPLE_PROMPTS,
+    Comparison,
+    Probe,
+    chat_template_equal,
+    compare_distributions,
+    distributions,
+    kl_limit,
+    probes_of_examples,
+    probes_of_prompts,
+    stop_ids,
+    stop_token_ok,
+)
+
+if TYPE_CHECKING:
+    from desktop_ft.engine.jobs import JobWork
+
+TOKENIZER_FILES: Final = (
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt", "vocab.txt",
+    "tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "tekken.json", "*.tiktoken",
+    "chat_template.jinja", "chat_template.json", "additional_chat_templates/*.jinja",
+)  # fmt: skip
+LICENSE_FILES: Final = ("LICENSE*", "LICENCE*", "NOTICE*", "COPYING*", "USE_POLICY*", "license*", "notice*")
+_ROOM_ON_DEVICE: Final = 1.3
+"""Free memory of the accelerator over the weights' bytes for the comparison to run there."""
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What is exported and on what it stands."""
+
+    run: RunDir
+    config: RunConfig
+    base: Path
+    base_info: ModelInfo
+    plan: ExportPlan
+
+
+@dataclass(frozen=True)
+class _Reference:
+    """What the trained model says, kept while its weights are let go."""
+
+    probes: list[Probe]
+    distributions: list[torch.Tensor]
+    dtype: WeightDtype
+
+
+def export(request: ExportRequest, work: JobWork, device: DeviceFacts) -> None:
+    """Carry an export out, from the checks to the ``exported`` event.
+
+    Raises:
+        DesktopFtError: As `plan_export`, `check_base` and `merge_to_folder`; ``disk_full`` or ``file_not_writable``. Nothing is left
+            at the target.
+        StopRequested: Where the person asked for it; likewise.
+    """
+    work.enter("load", "Checking the run and its base model")
+    run = open_run(request.run_dir)
+    config = run.config()
+    base = resolve_model(config.model.source, config.model.revision)
+    info = read_model(base)
+    check_base(run, base)
+    source = _Source(run, config, base, info, plan_export(run, request, base))
+    with partial_folder(request.out.absolute()) as partial:
+        comparison = _write_adapter(source, partial, work) if request.to == "adapter" else _write_merged(source, partial, work, device)
+        work.enter("save", "Writing the model card")
+        with writing(partial):
+            write_card(partial, CardFacts(source.run, source.config, source.base_info, request, source.plan, comparison))
+        num_bytes = sum(path.stat().st_size for path in partial.rglob("*") if path.is_file())
+        work.check_stop()
+        publish(partial, request.out.absolute(), overwrite=request.overwrite)
+    work.emit(Exported(path=str(request.out.absolute()), num_bytes=num_bytes))
+
+
+# --- the base model, still the same? ------------------------------------------------------------------------------------------
+
+
+def check_base(run: RunDir, base: Path) -> None:
+    """Refuse a base model or tokenizer that is not the one of the training.
+
+    Raises:
+        DesktopFtError: ``base_changed`` or ``tokenizer_changed``.
+    """
+    before = recorded_hashes(run)
+    tokenizer = load_tokenizer(base)
+    now = {**base_hashes(base), "tokenizer": tokenizer.sha256, "chat_template": tokenizer.template_sha256}
+    changed = [name for name, value in now.items() if name in before and before[name] != value]
+    if changed:
+        raise _changed(base, changed[0], before[changed[0]], now[changed[0]])
+
+
+def _changed(base: Path, name: str, before: str | None, now: str | None) -> DesktopFtError:
+    what = {MODEL_CONFIG: "configuration", MODEL_WEIGHTS: "weights", "tokenizer": "tokenizer", "chat_template": "chat template"}[name]
+    is_base = name in {MODEL_CONFIG, MODEL_WEIGHTS}
+    return DesktopFtError(
+        "base_changed" if is_base else "tokenizer_changed",
+        f"The base model's {what} changed since the training",
+        f"{base.name}: the hash of its {what} was {str(before)[:12]} and is {str(now)[:12]} now. "
+        "An export would not be the model that was trained.",
+        "Put the model's folder back as it was, then export again.",
+    )
+
+
+# --- the adapter alone -----------------------------------------------------------------------------------------------------
+
+
+def _write_adapter(source: _Source, out: Path, work: JobWork) -> None:
+    work.enter("export", "Copying the adapter")
+    trained = source.plan.trained.folder
+    with writing(out):
+        settings = cast("dict[str, object]", json.loads((trained / "adapter_config.json").read_text(encoding="utf-8")))
+        settings["base_model_name_or_path"] = source.base_info.name
+        write_json(out / "adapter_config.json", settings)
+        shutil.copyfile(trained / "adapter_model.safetensors", out / "adapter_model.safetensors")
+        copy_files(source.base, out, TOKENIZER_FILES)
+
+
+# --- one plain model --------------------------------------------------------------------------------------------------------
+
+
+def _write_merged(source: _Source, out: Path, work: JobWork, device: DeviceFacts) -> Comparison:
+    reference = _reference(source, work, device)
+    plan = source.plan
+    work.enter("export", "Merging the adapter into the base model" if plan.trained.is_adapter else "Writing the trained weights")
+    model = merged_model(source.base, plan.trained.folder, plan.dtype, is_adapter=plan.trained.is_adapter)
+    work.enter("save", "Writing the model")
+    with writing(out):
+        save_model(model, out)
+        add_companions(source.base, out)
+    del model
+    work.enter("export", f"Comparing the export with the trained model on {len(reference.probes)} texts")
+    comparison = _compare(reference, out, plan, device)
+    _tell(comparison, reference, source.base, out, plan, work)
+    return comparison
+
+
+def add_companions(base: Path, out: Path) -> None:
+    """What a model needs besides weights: tokenizer and chat template byte for byte, generation settings, the base's licence."""
+    copy_files(base, out, (*TOKENIZER_FILES, *LICENSE_FILES))
+    write_generation_config(base, out, stop_ids(load_hf_tokenizer(base)))
+
+
+def copy_files(source: Path, target: Path, patterns: tuple[str, ...]) -> None:
+    """Copy what is there; links (as in the Hugging Face cache) become files."""
+    for path in sorted({path for pattern in patterns for path in source.glob(pattern) if path.is_file()}):
+        copy = target / path.relative_to(source)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, copy)
+
+
+def _reference(source: _Source, work: JobWork, device: DeviceFacts) -> _Reference:
+    """Let the trained model read held-out text, as it was trained: base and adapter apart, in the format of the training."""
+    work.enter("load", "Loading the trained model")
+    dtype = trained_dtype(source.run, source.config, source.base)
+    trained = source.plan.trained
+    loaded = load_with_adapter(source.base, trained.folder, dtype) if trained.is_adapter else load_model(trained.folder, dtype)
+    model = _placed(loaded, source.base_info.num_parameters * DTYPE_BYTES[dtype], device)
+    work.enter("export", "Reading held-out text with the trained model")
+    probes = _probes(source, model, load_hf_tokenizer(source.base), work)
+    result = _Reference(probes, distributions(model, _counted(probes, work)), dtype)
+    del model, loaded
+    _free(device)
+    return result
+
+
+def trained_dtype(run: RunDir, config: RunConfig, base: Path) -> WeightDtype:
+    """The format of the weights while they were trained; float16 weights were trained in float32 (loss scaling needs it)."""
+    resolved = load_resolved(run.resolved_file).config.model.dtype if run.resolved_file.is_file() else config.model.dtype
+    if resolved == "auto":
+        return stored_dtype(base)
+    return "float32" if resolved == "float16" and config.method.kind == "full" else resolved
+
+
+def _placed(model: torch.nn.Module, num_bytes: int, device: DeviceFacts) -> torch.nn.Module:
+    """On the GPU where it has room beside whatever else runs there, else where it is."""
+    if device.kind in {"cuda", "rocm"} and device.free_bytes > num_bytes * _ROOM_ON_DEVICE:
+        return model.to("cuda:0")
+    return model
+
+
+def _free(device: DeviceFacts) -> None:
+    gc.collect()
+    if device.kind in {"cuda", "rocm"}:
+        torch.cuda.empty_cache()
+
+
+def _counted(probes: list[Probe], work: JobWork) -> Iterator[Probe]:
+    for index, probe in enumerate(probes):
+        work.progress(index, len(probes))
+        yield probe
+
+
+def _compare(reference: _Reference, out: Path, plan: ExportPlan, device: DeviceFacts) -> Comparison:
+    loaded = load_model(out, plan.dtype)
+    model = _placed(loaded, plan.num_bytes, device)
+    result = compare_distributions(reference.distributions, distributions(model, reference.probes), len(reference.probes))
+    del model, loaded
+    _free(device)
+    return result
+
+
+def _tell(comparison: Comparison, reference: _Reference, base: Path, out: Path, plan: ExportPlan, work: JobWork) -> None:
+    is_equal, stops = chat_template_equal(base, out), stop_token_ok(out)
+    work.emit(
+        Verified(
+            num_prompts=comparison.num_probes,
+            top1_agreement=comparison.top1_agreement,
+            mean_kl=comparison.mean_kl,
+            max_kl=comparison.max_kl,
+            chat_template_equal=is_equal,
+            stop_token_ok=stops,
+        )
+    )
+    for warning in differences(comparison, kl_limit(reference.dtype, plan.dtype), template_equal=is_equal, stops=stops):
+        work.emit(warning)
+
+
+def differences(comparison: Comparison, limit: float, *, template_equal: bool, stops: bool) -> Iterator[WarningRaised]:
+    """What a person should know about an export that is not just what was trained."""
+    if not comparison.passes(limit):
+        yield WarningRaised(
+            code="export_differs",
+            title="The export differs from the trained model",
+            message=f"Mean KL {comparison.mean_kl:.2g} nats a token (at most {limit:g} is rounding), largest {comparison.max_kl:.2g}; "
+            f"the most likely token is the same at {comparison.top1_agreement:.1%} of {comparison.num_positions} positions.",
+            hint="Export again with dtype float32. If it still differs, use base model and adapter apart.",
+        )
+    if not template_equal:
+        yield WarningRaised(
+            code="export_template_differs",
+            title="The export has another chat template",
+            message="The chat template of the export is not the base model's, so prompts would be laid out differently.",
+            hint="Copy chat_template.jinja and tokenizer_config.json of the base model into the export.",
+        )
+    if not stops:
+        yield WarningRaised(
+            code="export_never_stops",
+            title="The export may not stop answering",
+            message="generation_config.json does not name every token that ends a turn.",
+            hint="Add the tokenizer's end token and the template's end-of-turn token to eos_token_id in generation_config.json.",
+        )
+
+
+# --- held-out text ------------------------------------------------------------------------------------------------------------
+
+
+def _probes(source: _Source, model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, work: JobWork) -> list[Probe]:
+    """Held-out examples of the run; where there are fewer than eight, prompts as well, answered by the trained model."""
+    examples = held_out_examples(source.config, source.base, work)
+    probes = probes_of_examples((example.input_ids, example.labels) for example in examples)
+    if len(probes) >= MIN_PROBES:
+        return probes
+    prompts = (*source.config.evaluation.sample_prompts, *_demo_prompts(source.config), *SAMPLE_PROMPTS)
+    chosen = list(dict.fromkeys(prompts))[: MIN_PROBES - len(probes)]
+    return [*probes, *probes_of_prompts(model, tokenizer, chosen)]
+
+
+def _demo_prompts(config: RunConfig) -> tuple[str, ...]:
+    if config.model.source != DEMO:
+        return ()
+    from desktop_ft.core.demo import held_out_prompts
+
+    return tuple(prompt.prompt for prompt in held_out_prompts())
+
+
+def held_out_examples(config: RunConfig, base: Path, work: JobWork) -> list[TokenisedExample]:
+    """The run's held-out examples; none where its file is gone or has changed beyond reading, which the export survives."""
+    try:
+        return load_examples(config, load_tokenizer(base), work.events, work.check_stop).eval
+    except DesktopFtError:
+        return []
