@@ -20,6 +20,7 @@ from desktop_ft.core.memory.estimate import estimate
 from desktop_ft.core.memory.terms import Verdict
 from desktop_ft.core.models import ModelInfo, read_model, resolve_model
 from desktop_ft.jobs.background import BackgroundTask, IsCancelled, ReportProgress, Work
+from desktop_ft.jobs.new_run_model import demo_draft
 
 Place = Literal["demo", "cache", "folder"]
 NEW_ESTIMATE_BYTES: Final = 256 << 20
@@ -175,7 +176,8 @@ def needs(
         if cancelled():
             break
         if entry.info is not None and entry.info.shape is not None:
-            config = validate({"model": {"source": entry.source}, "data": {"train": DEMO}})
+            plain = validate({"model": {"source": entry.source}, "data": {"train": DEMO}})
+            config = demo_draft().validated() if entry.source == DEMO else plain
             bill = estimate(config, entry.info, device)
             found[entry.key] = Need(bill.total_bytes, bill.verdict)
     return found

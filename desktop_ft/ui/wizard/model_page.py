@@ -253,11 +253,16 @@ def model_columns() -> list[Column[ModelEntry]]:
 
     return [
         Column(tr("Model"), entry_name, sort=lambda entry: entry_name(entry).lower()),
-        Column(tr("Parameters"), info_text(lambda info: f"{format_number(info.num_parameters / 1e9, 2)} B"), "right", 8, sort=size),
+        Column(tr("Parameters"), info_text(_short_parameters), "right", 8, sort=size),
         Column(tr("Licence"), info_text(lambda info: info.license or tr("not stated")), "left", 7.5),
         Column(tr("Context"), info_text(context), "right", 6, sort=lambda entry: entry.info.context_length if entry.info else -1),
         Column(tr("Needs on this device"), _need_text, "left", 12.5, icon=_need_icon, tooltip=_need_tooltip, sort=_need_bytes),
     ]
+
+
+def _short_parameters(info: ModelInfo) -> str:
+    count = info.num_parameters
+    return f"{format_number(count / 1e9, 2)} B" if count >= 10**8 else f"{format_number(count / 1e6, 1)} M"
 
 
 def _need_text(entry: ModelEntry) -> str:
