@@ -227,9 +227,7 @@ def lever_words(lever: Lever, now: Callable[[str], object]) -> str:
     """A lever in few words: "Rank 16 → 8", "DoRA off"; the whole sentence is its title."""
     path = next(iter(lever.set))
     before, after = now(path), lever.set[path]
-    name = (
-        setting_name(path) if path != "training.activation_checkpointing" else QCoreApplication.translate("memory_panel", "Checkpointing")
-    )
+    name = setting_name(path)
     if isinstance(after, bool):
         return f"{name} {choice_word('on' if after else 'off')}"
     shown = [format_number(value) if isinstance(value, int | float) else str(value) for value in (before, after)]
