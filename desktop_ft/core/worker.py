@@ -97,8 +97,38 @@ def _view(payload: Payload) -> object:
     }
 
 
-TASKS: Mapping[str, Callable[[Payload], object]] = {"inspect": _inspect, "view": _view}
-"""Tasks by name. Payload of both: path, model_dir, max_length, format, columns, fixes; view also rows, only and assistant_only_loss."""
+def _check(payload: Payload) -> object:
+    """Load the data as the engine will, which refuses whatever training would refuse."""
+    from desktop_ft.core.data.dataset import load_training_data
+
+    tokenizer = _tokenizer(payload)
+    fraction, seed = payload.get("fraction"), payload.get("seed")
+    if tokenizer is None or not isinstance(fraction, int | float) or not isinstance(seed, int):
+        raise _bad_request("check needs model_dir, fraction and seed")
+    data = load_training_data(
+        _path(payload, "path"),
+        _path(payload, "eval_path") if payload.get("eval_path") is not None else None,
+        fraction=float(fraction),
+        seed=seed,
+        format=_text(payload, "format", "auto"),
+        columns=_columns(payload),
+        tokenizer=tokenizer,
+        max_length=_optional_int(payload, "max_length"),
+        assistant_only_loss=payload.get("assistant_only_loss") is not False,
+        fixes=_texts(payload, "fixes"),
+    )
+    return {
+        "format": data.format,
+        "num_train_examples": len(data.train),
+        "num_eval_examples": len(data.eval),
+        "longest": max(len(example.input_ids) for example in data.train),
+        "notes": list(data.notes),
+    }
+
+
+TASKS: Mapping[str, Callable[[Payload], object]] = {"inspect": _inspect, "view": _view, "check": _check}
+"""Tasks by name. Payload of all: path, model_dir, max_length, format, columns, fixes; view also rows, only and assistant_only_loss;
+check also eval_path, fraction, seed and assistant_only_loss."""
 
 
 def _path(payload: Payload, name: str) -> Path:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, cast
 
 import torch
-from peft import LoraConfig, PeftModel
+from peft import PeftModel
 from peft.tuners.lora import LoraModel
 from peft.tuners.tuners_utils import BaseTunerLayer
 from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel
@@ -192,11 +192,3 @@ def _ids(value: object) -> list[int]:
     if isinstance(value, int):
         return [value]
     return [item for item in cast("list[object]", value) if isinstance(item, int)] if isinstance(value, list) else []
-
-
-def adapter_kind(adapter: Path) -> str:
-    """LoRA, DoRA or rsLoRA, with its rank, for the card."""
-    config = LoraConfig.from_pretrained(str(adapter))
-    assert isinstance(config, LoraConfig)
-    name = "DoRA" if config.use_dora else "rsLoRA" if config.use_rslora else "LoRA"
-    return f"{name}, rank {config.r}, alpha {config.lora_alpha:g}"

@@ -13,8 +13,9 @@ from typing import Final, Literal, cast
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from desktop_ft.core.advice import Advice, advise
-from desktop_ft.core.config import DEMO, SETTINGS, Draft, RunConfig
-from desktop_ft.core.demo import held_out_prompts
+from desktop_ft.core.config import DEMO, Draft, RunConfig
+from desktop_ft.core.config.defaults import DEFAULT_RATES
+from desktop_ft.core.demo import DEMO_NAME, demo_draft, demo_values
 from desktop_ft.core.device import DeviceFacts
 from desktop_ft.core.errors import ConfigError, DesktopFtError, Problem
 from desktop_ft.core.memory.estimate import MemoryEstimate, changed_config, estimate
@@ -29,16 +30,6 @@ PageName = Literal["model", "objective", "data", "method", "review"]
 PAGES: Final[tuple[PageName, ...]] = ("model", "objective", "data", "method", "review")
 VIEW_ROWS: Final = 50
 _DATA_SECONDS: Final = 600.0
-DEMO_SETTINGS: Final[Mapping[str, object]] = {
-    "training.num_train_epochs": 3.0,
-    "training.learning_rate": 1e-3,
-    "data.max_length": 256,
-}
-"""What makes the demo finish in about a minute on two cores; the demo model is tiny, so its rate is high."""
-DEMO_NAME: Final = "my-first-run"
-NUM_DEMO_PROMPTS: Final = 4
-DEFAULT_RATES: Final[Mapping[str, float]] = {"lora": 2e-4, "full": 1e-5}
-"""Learning rate by method: Dettmers et al. 2023; transformers' examples of full fine-tuning."""
 _REREAD_DELAY_MS: Final = 250
 _REREAD_PATHS: Final = frozenset(
     {"data.train", "data.eval", "data.format", "data.columns", "data.max_length", "data.assistant_only_loss", "data.fixes"}
@@ -165,8 +156,8 @@ class NewRunModel(QObject):
         """Set model or data with what follows from it: the demo's settings come and go, and so does a name that nobody typed."""
         named_by_us = self.draft.get("name") == self.suggested_name(self.draft)
         after = self.draft.with_values(changes)
-        before = _demo_values(self.draft)
-        untouched = {path: value for path, value in _demo_values(after).items() if self.draft.get(path) == before[path]}
+        before = demo_values(self.draft)
+        untouched = {path: value for path, value in demo_values(after).items() if self.draft.get(path) == before[path]}
         values = {**changes, **untouched}
         if named_by_us:
             values["name"] = self.suggested_name(after)
@@ -418,26 +409,3 @@ class NewRunModel(QObject):
         if self.estimate is not None and self.estimate.verdict == "does_not_fit":
             return self.tr("The run does not fit in memory")
         return ""
-
-
-def _demo_values(draft: Draft) -> Mapping[str, object]:
-    """What the demo's settings are for a draft: the demo's own with the demo, else the declared defaults."""
-    with_model = draft.get("model.source") == DEMO
-    with_data = draft.get("data.train") == DEMO
-    rate = DEFAULT_RATES[str(draft.get("method.kind"))]
-    defaults: dict[str, object] = {path: SETTINGS[path].default for path in DEMO_SETTINGS} | {"training.learning_rate": rate}
-    return {
-        **(DEMO_SETTINGS if with_model else defaults),
-        "evaluation.sample_prompts": demo_prompts() if with_data else (),
-    }
-
-
-def demo_prompts() -> tuple[str, ...]:
-    """Prompts that show what the demo's data teach."""
-    return tuple(prompt.prompt for prompt in held_out_prompts()[:NUM_DEMO_PROMPTS])
-
-
-def demo_draft() -> Draft:
-    """The demo model with the demo data: what the wizard starts from."""
-    chosen = Draft().with_values({"name": DEMO_NAME, "model.source": DEMO, "data.train": DEMO})
-    return chosen.with_values(_demo_values(chosen))

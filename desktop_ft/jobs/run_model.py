@@ -68,6 +68,8 @@ class RunModel(QObject):
         best_evaluation: The lowest evaluation loss.
         samples: By prompt, in order of the prompts; each list rises by step, step 0 is before training.
         warnings: As they came.
+        sessions: Every start and resume of an engine, by time; ``finishes`` every end in order.
+        requests: Answers to requests, as they came.
         error: What ended the run, or why it can't be followed; None where all is well.
         error_details: Traceback or console tail for "Details".
         checkpoints: Saved by the run, by step; older ones may have been removed since.
@@ -109,6 +111,9 @@ class RunModel(QObject):
         self.best_evaluation: BestEvaluation | None = None
         self.samples: dict[str, list[SampleDone]] = {}
         self.warnings: list[WarningRaised] = []
+        self.sessions: list[RunStarted] = []
+        self.finishes: list[RunFinished] = []
+        self.requests: list[ControlDone] = []
         self.error: DesktopFtError | None = None
         self.error_details = ""
         self.checkpoints: dict[int, CheckpointSaved] = {}
@@ -189,6 +194,7 @@ class RunModel(QObject):
             case RunStarted():
                 self._on_run_started(event)
             case RunFinished():
+                self.finishes.append(event)
                 self._set_status_of_session(event.status)
                 self._changed.add("progress")
             case PhaseChanged() | Progress():
@@ -210,12 +216,15 @@ class RunModel(QObject):
                 self.error_details = event.traceback
                 self._changed.add("messages")
             case ControlDone():
+                self.requests.append(event)
+                self._changed.add("messages")
                 self.request_answered.emit(event)
             case _:
                 pass
 
     def _on_run_started(self, event: RunStarted) -> None:
         self.facts = event
+        self.sessions.append(event)
         self.num_steps, self.step = event.num_steps, event.start_step
         self.started_time = event.time if self.started_time is None else self.started_time
         self.session_time = event.time

@@ -6,6 +6,7 @@ import pytest
 
 from desktop_ft.core.advice import advise
 from desktop_ft.core.config import SETTINGS, RunConfig, validate
+from desktop_ft.core.demo import demo_config
 from desktop_ft.core.memory import changed_config
 
 
@@ -71,3 +72,7 @@ def test_every_advice_points_at_a_setting_and_says_what_to_do() -> None:
     found = advise(worst, 20, num_over_length=20, dtype="bfloat16")
     assert len(found) == 5
     assert all(advice.path in SETTINGS and advice.why and advice.what_to_do for advice in found)
+
+
+def test_the_demo_model_bears_the_demo_rate() -> None:
+    assert "learning_rate_high" not in {advice.code for advice in advise(demo_config(), 380)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from typing import cast, get_args, get_origin, get_type_hints
+from typing import get_args, get_origin, get_type_hints
 
 import pytest
 from hypothesis import given
@@ -15,7 +15,7 @@ from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.core.events import EVENT_TYPES, Event, RunFinished, StepDone, WarningRaised, decode_event, encode_event
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
-PLAIN = {
+PLAIN: dict[object, st.SearchStrategy[object]] = {
     int: st.integers(-(2**63), 2**63 - 1),
     float: st.floats(allow_nan=False, allow_infinity=False),
     bool: st.booleans(),
@@ -27,7 +27,7 @@ PLAIN = {
 def values_of(annotation: object) -> st.SearchStrategy[object]:
     """Whatever a field may hold."""
     if annotation in PLAIN:
-        return cast("st.SearchStrategy[object]", PLAIN[cast("type", annotation)])
+        return PLAIN[annotation]
     if get_origin(annotation) is tuple:
         return st.just(())
     if "Literal" in str(annotation):

@@ -103,5 +103,5 @@ def test_senseless_request_makes_no_folder(tmp_path: Path, request_: JobRequest,
 
 def test_saved_request_of_version_1_is_read() -> None:
     folder = Path(__file__).parents[1] / "data" / "jobs" / "export-v1"
-    assert read_job(folder) == ExportRequest(Path("/home/me/runs/a"), "merged", Path("/home/me/models/a"), checkpoint=40, dtype="bfloat16")
+    assert read_job(folder) == ExportRequest(Path("/data/runs/a"), "merged", Path("/data/models/a"), checkpoint=40, dtype="bfloat16")
     assert JobDir(folder).job_file.name == "job.json"

@@ -140,4 +140,4 @@ def test_nothing_is_left_of_a_run_that_failed_early(new_run: NewRun, settings: d
     run = new_run("early", {**settings, "data.train": "no-such-file.jsonl"})
     failure(run)
     assert list_checkpoints(run) == []
-    assert sorted(path.name for path in run.path.iterdir()) == ["events.jsonl", "run.yaml"]
+    assert not [path for path in (run.adapter, run.model, run.resolved_file, run.environment_file) if path.exists()]

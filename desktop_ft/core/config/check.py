@@ -46,7 +46,7 @@ def _without_empty_sections(values: Mapping[str, object], section: type[BaseMode
         if inner is None or (value is not None and not isinstance(value, Mapping)):
             result[key] = value
         elif value is not None:
-            result[key] = _without_empty_sections(cast("Mapping[str, object]", value), inner)
+            result[key] = _without_empty_sections(value, inner)
     return result
 
 
@@ -61,7 +61,7 @@ def _truth_values_for_numbers(values: Mapping[str, object]) -> Iterator[Problem]
 def _value_at(values: Mapping[str, object], path: str) -> object:
     value: object = values
     for part in path.split("."):
-        value = cast("Mapping[str, object]", value).get(part) if isinstance(value, Mapping) else None
+        value = value.get(part) if isinstance(value, Mapping) else None
     return value
 
 

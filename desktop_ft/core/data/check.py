@@ -133,16 +133,15 @@ def inspect_data(
     lengths, token_counts = None, dict[int, int]()
     if tokenizer is not None:
         token_counts, refused = _token_counts(examples, tokenizer, progress)
-        examples = [numbered for numbered in examples if numbered[0] in token_counts]
-        if MALFORMED in fixes:
-            dropped.update({MALFORMED: dropped.get(MALFORMED, 0) + len(refused)} if refused else {})
+        if MALFORMED in fixes and refused:
+            dropped[MALFORMED] = dropped.get(MALFORMED, 0) + len(refused)
         else:
             malformed = tuple(sorted((*malformed, *refused), key=lambda row: row.number))
         if OVER_LENGTH in fixes and max_length is not None:
             over = {index for index, count in token_counts.items() if count > max_length}
-            examples = [pair for pair in examples if pair[0] not in over]
             token_counts = {index: count for index, count in token_counts.items() if index not in over}
             dropped.update({OVER_LENGTH: len(over)} if over else {})
+        examples = [numbered for numbered in examples if numbered[0] in token_counts]
         lengths = measure(list(token_counts.values()), max_length)
     findings = _findings(examples, malformed, token_counts, max_length)
     score, reasons = _score(findings, rows.num_rows, len(examples))

@@ -104,7 +104,7 @@ def load_training_data(  # noqa: PLR0913 (the fields of data in run.yaml)
         num_before = len(train_side) + len(eval_side)
         train_side, eval_side = _whole(train_side), _whole(eval_side)
         dropped[OVER_LENGTH] = num_before - len(train_side) - len(eval_side)
-    if not train_side:
+    if dropped and not train_side:
         raise nothing_left(train.name, dropped)
     check_supervised([tokenised for _, tokenised in train_side])
     kept_train, kept_eval = _kept(train_side), _kept(eval_side)
@@ -132,10 +132,11 @@ def load_training_data(  # noqa: PLR0913 (the fields of data in run.yaml)
 def load_examples(
     path: Path, format_name: str, columns: Mapping[str, str], fixes: Collection[str] = ()
 ) -> tuple[Detection, list[NumberedExample], dict[str, int]]:
-    """Every row of a file as an example with its number, and how many rows each fix left out; a malformed one refuses the file.
+    """Every row of a file as an example with the row's number, and how many rows each fix left out.
 
     Raises:
-        DesktopFtError: As `read.read_rows`, `formats.resolve_format` and `formats.to_example`; ``data_all_dropped``.
+        DesktopFtError: As `read.read_rows`, `formats.resolve_format` and `formats.to_example` for the first malformed row;
+            ``data_all_dropped``.
     """
     rows: Rows = read_rows(path, strict=MALFORMED not in fixes)
     detection = resolve_format(rows.rows, format_name, columns)

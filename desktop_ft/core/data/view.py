@@ -48,9 +48,7 @@ def view_rows(
     Returns:
         Per row the shape that ``data view --json`` documents; besides, ``row`` (its index), ``tokens`` (the text of each token),
         ``special`` (whether each is a special one), ``cut_tokens`` (the first tokens beyond the maximum length) and ``messages``
-        (role and content of each turn; plain text has the role ``text``).
-
-    Malformed rows are left out; `check.inspect_data` lists them.
+        (role and content of each turn; plain text has the role ``text``). Malformed rows are left out; `check.inspect_data` lists them.
 
     Raises:
         DesktopFtError: ``data_row_malformed`` if none of the rows can be used; what the template refuses, with the row's number, unless
@@ -85,6 +83,7 @@ def _view(example: Example, number: int, tokenizer: ModelTokenizer, max_length: 
         whole = tokenise(example, tokenizer, max_length=None, assistant_only_loss=assistant_only_loss)
         cut = whole.input_ids[len(seen.input_ids) :][:_MOST_CUT_TOKENS]
     return {
+        "row": index,
         "input_ids": list(seen.input_ids),
         "labels": list(seen.labels),
         "text": tokenizer.decode(seen.input_ids),

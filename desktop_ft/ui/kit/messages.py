@@ -280,9 +280,9 @@ class CrashDialog(QDialog):
             (column(Label(self.tr("Something failed that should not have"), "section"), Label(words, tone="2", wrap=True), gap=4), 1),
             gap=12,
         )
-        report = exact_text(self._report, self.tr("Report"))
-        report.setMinimumHeight(em(14))
-        self.setLayout(column(head, (report, 1), row(self._copy, None, close), gap=12, pad=(16, 16, 16, 16)))
+        text = exact_text(self._report, self.tr("Report"))
+        text.setMinimumHeight(em(14))
+        self.setLayout(column(head, (text, 1), row(self._copy, None, close), gap=12, pad=(16, 16, 16, 16)))
         self.resize(em(48), em(30))
 
     def report(self) -> str:

@@ -506,10 +506,15 @@ class ChartBox(QFrame):
         self.plot = plot
         self._value = Label(weight=600)
         self._value.hide()
-        heading = Label(title, "section" if main else "body", "" if main else "2")
-        head = row(heading, Label(note, tone="2"), None, *tools, self._value)
+        self._heading = Label(title, "section" if main else "body", "" if main else "2")
+        head = row(self._heading, Label(note, tone="2"), None, *tools, self._value)
         head.addStrut(28 if main else 0)
         self.setLayout(column(head, (plot, 1), gap=4, pad=(12, 8, 12, 2)))
+
+    def set_title(self, title: str) -> None:
+        """Call it something else, such as with another unit."""
+        if self._heading.text() != title:
+            self._heading.setText(title)
 
     def set_value(self, text: str) -> None:
         """The value now."""

@@ -8,8 +8,9 @@ from PySide6.QtCore import QCoreApplication, Qt, Signal
 from PySide6.QtGui import QMouseEvent, QResizeEvent
 from PySide6.QtWidgets import QButtonGroup, QFrame, QRadioButton, QWidget
 
+from desktop_ft.core.config.defaults import DEFAULT_RATES
 from desktop_ft.core.memory.estimate import MemoryEstimate
-from desktop_ft.jobs.new_run_model import DEFAULT_RATES, NewRunModel
+from desktop_ft.jobs.new_run_model import NewRunModel
 from desktop_ft.ui.kit.fonts import em
 from desktop_ft.ui.kit.icons import STATE_ICONS, IconLabel
 from desktop_ft.ui.kit.layout import column, row

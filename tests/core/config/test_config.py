@@ -227,7 +227,7 @@ def test_older_files_are_brought_up_step_by_step(monkeypatch: pytest.MonkeyPatch
         return {**values, "data": {"train": DEMO}}
 
     monkeypatch.setattr(config_files, "MIGRATIONS", {-1: rename, 0: add_train})
-    old = {"schema_version": -1, "base": {"source": DEMO}}
+    old: dict[str, object] = {"schema_version": -1, "base": {"source": DEMO}}
     assert config_from_values(old, Path(), "run.yaml") == validate(LEAST)
 
 

@@ -47,6 +47,8 @@ def test_the_report_is_about_what_is_left(faulty: Path, tokenizer: ModelTokenize
 
 
 def test_the_preview_leaves_out_the_same_rows(faulty: Path, tokenizer: ModelTokenizer) -> None:
+    unfixed = [view["row"] for view in view_rows(faulty, tokenizer, 100, 50)]
+    assert unfixed == [index for index in range(12) if index != 9]
     views = view_rows(faulty, tokenizer, 100, 50, fixes=FIXES)
     assert [view["row"] for view in views] == [0, 1, 3, 4, 6, 8, 10, 11]
     assert views[2]["messages"] == [{"role": "user", "content": "What is 3 + 1?"}, {"role": "assistant", "content": "It is 4."}]

@@ -1,0 +1,272 @@
+"""The charts of a run: loss large, the others small below it, one crosshair over all of them."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import numpy as np
+from PySide6.QtCore import QSignalBlocker, Qt, Signal
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import QCheckBox, QFileDialog, QHBoxLayout, QMenu, QSlider, QWidget
+
+from desktop_ft.core.errors import DesktopFtError
+from desktop_ft.core.resolve import Resolved
+from desktop_ft.jobs.run_model import RunModel
+from desktop_ft.ui.kit.buttons import button
+from desktop_ft.ui.kit.fonts import em
+from desktop_ft.ui.kit.layout import column
+from desktop_ft.ui.kit.plots import ChartBox, CurvePlot, link_crosshairs
+from desktop_ft.ui.kit.text import GIB, Label, format_gib, format_number
+from desktop_ft.ui.run_page.facts import Prediction
+from desktop_ft.ui.run_page.schedule import future_rates
+
+DEFAULT_SMOOTHING: Final = 60
+_WIDE_EM: Final = 66
+"""From this width on four small charts fit beside each other."""
+
+
+def smoothing_of(position: int) -> float:
+    """The weight of the past in the mean for a slider position of 0 to 100: fine steps where the weight is near 1."""
+    return 0.0 if position == 0 else 1 - 10 ** (-position / 48)
+
+
+def add_loss_series(plot: CurvePlot) -> None:
+    """The two series of a loss chart: train, and eval at its own steps."""
+    plot.add_series("train", plot.tr("train"), colour=0, style="smoothed")
+    plot.add_series("eval", plot.tr("eval"), colour=1, style="points")
+
+
+class Charts(QWidget):
+    """All curves of one run.
+
+    Attributes:
+        loss: Train raw and smoothed, eval as points.
+        learning_rate: With what is to come of its schedule.
+        tokens_per_second: From 0.
+        grad_norm: Before clipping.
+        memory: With the predicted range and the limit.
+    """
+
+    error_raised = Signal(object)
+    """`DesktopFtError`: an export of the chart could not be written."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._model: RunModel | None = None
+        self._resolved: Resolved | None = None
+        self._prediction: Prediction | None = None
+        self._free_bytes: int | None = None
+        self._exponent = 0
+        self._prefers_gradients = False
+        self.loss = CurvePlot(self.tr("Loss, nats per trained token"))
+        self.learning_rate = CurvePlot(self.tr("Learning rate"), decimals=2, labels=False)
+        self.tokens_per_second = CurvePlot(self.tr("Tokens per second"), decimals=0, labels=False)
+        self.grad_norm = CurvePlot(self.tr("Gradient norm"), decimals=2, labels=False)
+        self.memory = CurvePlot(self.tr("Memory, GiB"), decimals=2, labels=False)
+        self._add_series()
+        link_crosshairs(self.plots())
+        self.smoothing, self.log_scale = self._new_slider(), QCheckBox(self.tr("Log scale"))
+        self.log_scale.toggled.connect(self.loss.set_log)
+        self.loss.log_scale_changed.connect(self.log_scale.setChecked)
+        self.export = button(self.tr("Export"), "flat", "download", on_click=self._on_export_clicked)
+        self.export_menu = self._new_export_menu()
+        self._loss_box = self._new_loss_box()
+        self._small = self._new_small_boxes()
+        self._row = QHBoxLayout()
+        self._row.setSpacing(12)
+        for box in self._small.values():
+            self._row.addWidget(box, 1)
+        layout = column((self._loss_box, 62), gap=12)
+        layout.addLayout(self._row, 38)
+        self.setLayout(layout)
+        self._choose_small()
+        self._on_smoothing_changed(DEFAULT_SMOOTHING)
+
+    def plots(self) -> tuple[CurvePlot, ...]:
+        """Every chart, the large one first."""
+        return self.loss, self.learning_rate, self.grad_norm, self.tokens_per_second, self.memory
+
+    # --- making ----------------------------------------------------------------------------------------------------------
+
+    def _add_series(self) -> None:
+        add_loss_series(self.loss)
+        self.learning_rate.add_series("rate", self.tr("learning rate"), colour=0)
+        self.learning_rate.add_series("future", self.tr("to come"), colour=0, style="future")
+        self.tokens_per_second.add_series("speed", self.tr("tokens per second"), colour=2, style="smoothed")
+        self.tokens_per_second.set_y_floor(0.0)
+        self.grad_norm.add_series("norm", self.tr("gradient norm"), colour=4, style="smoothed")
+        self.memory.add_series("memory", self.tr("memory"), colour=3)
+
+    def _new_slider(self) -> QSlider:
+        slider = QSlider(Qt.Orientation.Horizontal)
+        slider.setRange(0, 100)
+        slider.setPageStep(10)
+        slider.setValue(DEFAULT_SMOOTHING)
+        slider.setFixedWidth(em(6.8))
+        slider.setAccessibleName(self.tr("Smoothing of the training loss"))
+        slider.valueChanged.connect(self._on_smoothing_changed)
+        return slider
+
+    def _new_export_menu(self) -> QMenu:
+        menu = QMenu(self)
+        for suffix, text in (("png", self.tr("Picture (&PNG)…")), ("svg", self.tr("Vectors (&SVG)…")), ("csv", self.tr("Numbers (&CSV)…"))):
+            menu.addAction(text).triggered.connect(lambda _checked=False, kind=suffix: self._on_export_chosen(kind))
+        return menu
+
+    def _new_loss_box(self) -> ChartBox:
+        words = Label(self.tr("Smoothing"), tone="2")
+        tools = (words, self.smoothing, self.log_scale, self.export)
+        return ChartBox(self.tr("Loss"), self.loss, note=self.tr("nats per trained token"), main=True, tools=tools)
+
+    def _new_small_boxes(self) -> dict[str, ChartBox]:
+        self.to_gradients = button(kind="flat", icon_name="chevron-right", name=self.tr("Show the gradient norm"), on_click=self._on_switched)
+        self.to_rates = button(kind="flat", icon_name="chevron-left", name=self.tr("Show the learning rate"), on_click=self._on_switched)
+        return {
+            "learning_rate": ChartBox(self.tr("Learning rate"), self.learning_rate, tools=(self.to_gradients,)),
+            "grad_norm": ChartBox(self.tr("Gradient norm"), self.grad_norm, tools=(self.to_rates,)),
+            "tokens_per_second": ChartBox(self.tr("Tokens per second"), self.tokens_per_second),
+            "memory": ChartBox(self.tr("Memory, GiB"), self.memory),
+        }
+
+    # --- three or four small charts ------------------------------------------------------------------------------------------
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Four small charts where there is room; else learning rate and gradient norm share a place."""
+        super().resizeEvent(event)
+        self._choose_small()
+
+    def _choose_small(self) -> None:
+        is_wide = self.width() >= em(_WIDE_EM)
+        self._small["learning_rate"].setVisible(is_wide or not self._prefers_gradients)
+        self._small["grad_norm"].setVisible(is_wide or self._prefers_gradients)
+        self.to_gradients.setVisible(not is_wide)
+        self.to_rates.setVisible(not is_wide)
+
+    def _on_switched(self) -> None:
+        self._prefers_gradients = not self._prefers_gradients
+        self._choose_small()
+        (self.to_rates if self._prefers_gradients else self.to_gradients).setFocus(Qt.FocusReason.OtherFocusReason)
+
+    # --- data --------------------------------------------------------------------------------------------------------------
+
+    def set_run(self, model: RunModel) -> None:
+        """Show another run: its whole length, from its first step."""
+        self._model, self._resolved, self._prediction, self._free_bytes = model, None, None, None
+        for plot in self.plots():
+            plot.show_whole()
+            plot.set_crosshair(None)
+        self.memory.clear_band()
+        self.memory.set_reference(None)
+        self.learning_rate.set_data("future", [], [])
+        self.refresh()
+
+    def set_facts(self, resolved: Resolved | None, prediction: Prediction | None) -> None:
+        """Show the schedule and the predicted memory."""
+        self._resolved, self._prediction = resolved, prediction
+        self.refresh()
+
+    def set_free_bytes(self, num_bytes: int | None) -> None:
+        """What the device has free for this run, with what the run holds itself; the limit in the memory chart."""
+        self._free_bytes = num_bytes
+        self._show_limits()
+
+    def refresh(self) -> None:
+        """Take the newest values from the model; cheap, at most ten times a second."""
+        model = self._model
+        if model is None:
+            return
+        self._set_length(model)
+        curves = model.curves
+        loss, evaluated = curves["loss"], curves["eval_loss"]
+        self.loss.set_data("train", loss.steps, loss.values)
+        self.loss.set_data("eval", evaluated.steps, evaluated.values)
+        norm, speed = curves["grad_norm"], curves["tokens_per_second"]
+        self.grad_norm.set_data("norm", norm.steps, norm.values)
+        self.tokens_per_second.set_data("speed", speed.steps, speed.values)
+        self._refresh_rate(model)
+        memory = curves["memory_bytes"]
+        self.memory.set_data("memory", memory.steps, memory.values / GIB)
+        self._show_limits()
+        self._show_values(model)
+
+    def _set_length(self, model: RunModel) -> None:
+        length = float(max(model.num_steps, 1))
+        for plot in self.plots():
+            plot.set_x_range(0.0, length)
+
+    def _refresh_rate(self, model: RunModel) -> None:
+        curve = model.curves["learning_rate"]
+        future_x, future_y = np.empty(0), np.empty(0)
+        if self._resolved is not None and model.step < self._resolved.num_steps and model.status != "completed":
+            future_x, future_y = future_rates(self._resolved, model.step, curve.last)
+        values = curve.values
+        known = np.concatenate([values, future_y])
+        highest = float(np.nanmax(known)) if np.isfinite(known).any() else 0.0
+        self._exponent = math.floor(math.log10(highest)) if highest > 0 else 0
+        scale = 10.0**-self._exponent
+        unit = f", × 1e{self._exponent}" if self._exponent else ""
+        self._small["learning_rate"].set_title(self.tr("Learning rate{0}").format(unit))
+        self.learning_rate.set_data("rate", curve.steps, values * scale)
+        self.learning_rate.set_data("future", future_x, future_y * scale)
+
+    def _show_limits(self) -> None:
+        found = self._prediction
+        if found is not None:
+            half = (found.high_bytes - found.low_bytes) / 2
+            words = self.tr("predicted {0} ± {1}").format(format_gib(found.total_bytes, unit=False), format_number(half / GIB, 1))
+            self.memory.set_band(found.low_bytes / GIB, found.high_bytes / GIB, label=words)
+        if self._free_bytes is not None:
+            words = self.tr("free for this run {0}").format(format_gib(self._free_bytes, unit=False))
+            self.memory.set_reference(self._free_bytes / GIB, words)
+
+    def _show_values(self, model: RunModel) -> None:
+        def last(plot: CurvePlot, key: str, decimals: int) -> str:
+            values = plot.smoothed_values(key)
+            return format_number(float(values[-1]), decimals) if len(values) and np.isfinite(values[-1]) else ""
+
+        self._small["learning_rate"].set_value(last(self.learning_rate, "rate", 2))
+        self._small["grad_norm"].set_value(last(self.grad_norm, "norm", 2))
+        self._small["tokens_per_second"].set_value(last(self.tokens_per_second, "speed", 0))
+        peak = model.curves["memory_bytes"].last
+        self._small["memory"].set_value("" if peak is None else memory_words(peak))
+
+    # --- tools -------------------------------------------------------------------------------------------------------------
+
+    def _on_smoothing_changed(self, position: int) -> None:
+        self.loss.set_smoothing(smoothing_of(position))
+        self.smoothing.setAccessibleDescription(self.tr("{0} %").format(position))
+
+    def set_smoothing(self, position: int) -> None:
+        """Move the slider, 0 to 100."""
+        with QSignalBlocker(self.smoothing):
+            self.smoothing.setValue(position)
+        self._on_smoothing_changed(position)
+
+    def _on_export_clicked(self) -> None:
+        self.export_menu.popup(self.export.mapToGlobal(self.export.rect().bottomLeft()))
+
+    def _on_export_chosen(self, kind: str) -> None:
+        dialog = QFileDialog(self, self.tr("Export the loss chart"))
+        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+        dialog.setDefaultSuffix(kind)
+        dialog.setNameFilter(f"{kind.upper()} (*.{kind})")
+        dialog.selectFile(f"loss.{kind}")
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.fileSelected.connect(lambda path: self.export_to(kind, path))
+        dialog.open()
+
+    def export_to(self, kind: str, path: str) -> None:
+        """Write the loss chart as ``png``, ``svg`` or ``csv``."""
+        from pathlib import Path
+
+        write = {"png": self.loss.export_png, "svg": self.loss.export_svg, "csv": self.loss.export_csv}[kind]
+        try:
+            write(Path(path))
+        except DesktopFtError as error:
+            self.error_raised.emit(error)
+
+
+def memory_words(num_bytes: float) -> str:
+    """Memory as a figure in GiB: two decimals where it is little, as for the demo on a CPU."""
+    return format_gib(num_bytes, 1 if num_bytes >= 10 * GIB else 2, unit=False)
