@@ -5,7 +5,6 @@ Scanning reads headers of many files and runs in a background task; so does the 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,17 +15,14 @@ from PySide6.QtCore import QObject, Signal
 from desktop_ft.core.config import DEMO, validate
 from desktop_ft.core.device import DeviceFacts
 from desktop_ft.core.errors import DesktopFtError
-from desktop_ft.core.files import write_json
 from desktop_ft.core.hub_cache import CachedModel, scan_hub_cache
 from desktop_ft.core.memory.estimate import estimate
 from desktop_ft.core.memory.terms import Verdict
 from desktop_ft.core.models import ModelInfo, read_model, resolve_model
-from desktop_ft.core.workspace import Workspace
 from desktop_ft.jobs.background import BackgroundTask, IsCancelled, ReportProgress, Work
+from desktop_ft.jobs.new_run_model import demo_draft
 
 Place = Literal["demo", "cache", "folder"]
-NUM_FOLDERS: Final = 20
-FOLDERS_FILE: Final = "model_folders.json"
 NEW_ESTIMATE_BYTES: Final = 256 << 20
 """A change of the free memory by less does not estimate every model anew."""
 
@@ -71,19 +67,24 @@ class ModelCatalogue(QObject):
     """What is on this computer. Call `scan`; `changed` comes when entries or their needs did.
 
     Args:
-        workspace: Where the folders used before are remembered.
         device: For what each model would need.
+        folders: Folders used before, the latest first.
         cache_dir: Another Hugging Face cache than the person's own.
         parent: Qt's owner.
     """
 
     changed = Signal()
+    folder_used = Signal(str)
+    """A folder that is new in the list."""
     crashed = Signal(object)
+    """Traceback (str)."""
 
-    def __init__(self, workspace: Workspace, device: DeviceFacts, cache_dir: Path | None = None, parent: QObject | None = None) -> None:
+    def __init__(
+        self, device: DeviceFacts, folders: Sequence[str] = (), cache_dir: Path | None = None, parent: QObject | None = None
+    ) -> None:
         super().__init__(parent)
         self.entries: tuple[ModelEntry, ...] = (ModelEntry(DEMO, "main", DEMO, "demo"),)
-        self._folders_file = workspace.home / FOLDERS_FILE
+        self._folders = tuple(folders)
         self._cache_dir = cache_dir
         self._device = device
         self._remembered: list[ModelEntry] = []
@@ -97,7 +98,7 @@ class ModelCatalogue(QObject):
 
     def scan(self) -> None:
         """Look at the disk anew."""
-        folders = self.folders()
+        folders = self._folders
 
         def work(cancelled: IsCancelled, _progress: ReportProgress) -> object:
             entries = [_demo_entry()]
@@ -110,29 +111,16 @@ class ModelCatalogue(QObject):
         self._run("scan", work, self._on_entries)
         self.changed.emit()
 
-    def folders(self) -> tuple[str, ...]:
-        """Folders used before, the latest first; none where they cannot be read."""
-        try:
-            stored = cast("object", json.loads(self._folders_file.read_text(encoding="utf-8")))
-        except (OSError, ValueError):
-            return ()
-        listed = cast("Mapping[str, object]", stored).get("folders") if isinstance(stored, dict) else None
-        return tuple(str(folder) for folder in cast("list[object]", listed)) if isinstance(listed, list) else ()
-
     def remember(self, folder: str, info: ModelInfo) -> None:
-        """Keep a folder in the list.
-
-        Raises:
-            DesktopFtError: ``disk_full`` or ``file_not_writable``.
-        """
+        """Put a folder that was used into the list; `folder_used` asks for it to be kept."""
         if any(entry.source == folder for entry in self.entries):
             return
         entry = ModelEntry(folder, "main", info.name, "folder", info)
         self._remembered.append(entry)
         self.entries = (*self.entries, entry)
         self.changed.emit()
+        self.folder_used.emit(folder)
         self._estimate()
-        write_json(self._folders_file, {"folders": [folder, *self.folders()][:NUM_FOLDERS]})
 
     def set_device(self, device: DeviceFacts) -> None:
         """Estimate anew where the device or its free memory is another."""
@@ -188,7 +176,8 @@ def needs(
         if cancelled():
             break
         if entry.info is not None and entry.info.shape is not None:
-            config = validate({"model": {"source": entry.source}, "data": {"train": DEMO}})
+            plain = validate({"model": {"source": entry.source}, "data": {"train": DEMO}})
+            config = demo_draft().validated() if entry.source == DEMO else plain
             bill = estimate(config, entry.info, device)
             found[entry.key] = Need(bill.total_bytes, bill.verdict)
     return found

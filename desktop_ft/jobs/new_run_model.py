@@ -63,6 +63,8 @@ class NewRunModel(QObject):
     """The rows that `view_finding` asked for: the finding's code, and a list as `DataFacts.rows`."""
     error_raised = Signal(object)
     """`DesktopFtError` that belongs to no place on the screen."""
+    closed = Signal()
+    """Nothing comes any more."""
     crashed = Signal(object)
     """Traceback (str) of an exception that nobody expected."""
 
@@ -111,8 +113,9 @@ class NewRunModel(QObject):
             self.read_model()
         if _REREAD_PATHS & changed.keys():
             self._reread.start()
+        self._compute()
         self.draft_changed.emit()
-        self._recompute()
+        self.memory_changed.emit()
 
     def set_device(self, device: DeviceFacts) -> None:
         """Take over what the device has free now."""
@@ -316,6 +319,7 @@ class NewRunModel(QObject):
         self._drop_model_task()
         self._drop_data_task()
         self._drop_view_task()
+        self.closed.emit()
 
     # --- what follows ------------------------------------------------------------------------------------------------
 
@@ -347,6 +351,11 @@ class NewRunModel(QObject):
         return estimate(config, self.model, self.device, self.data.longest if self.data else None)
 
     def _recompute(self) -> None:
+        self._compute()
+        self.memory_changed.emit()
+
+    def _compute(self) -> None:
+        """What follows from draft, model, data and device; before anyone is told, so that nobody sees half of a change."""
         self.estimate, self.estimate_error, self.resolved, self.advice = None, None, None, ()
         if self.model is not None and not self.draft.problems():
             config = self.config()
@@ -359,7 +368,6 @@ class NewRunModel(QObject):
                 self.estimate_error = error
             over_length = self.data.num_rows_of("over_length") if self.data else 0
             self.advice = advise(config, num_train or None, num_over_length=over_length, dtype=self.resolved.config.model.dtype)
-        self.memory_changed.emit()
 
     def problems(self, page: PageName) -> tuple[Problem, ...]:
         """Problems of the settings that stand on a page."""

@@ -106,7 +106,7 @@ class MainWindow(QMainWindow):
         place.error_raised.connect(self.show_error)
         place.crashed.connect(self.show_crash)
         place.prediction_changed.connect(self._card.set_predicted)
-        place.preferences_changed.connect(self.set_preferences)
+        place.folder_used.connect(self._on_model_folder_used)
         return place
 
     def _new_runs(self) -> QWidget:
@@ -234,6 +234,9 @@ class MainWindow(QMainWindow):
             save_preferences(self.preferences, self.workspace.settings_file)
         except DesktopFtError as error:
             self.show_error(error)
+
+    def _on_model_folder_used(self, folder: str) -> None:
+        self.set_preferences(self.preferences.with_model_folder(folder))
 
     def choose_theme(self, theme: ThemeChoice) -> None:
         """Follow the system, or always light or dark."""

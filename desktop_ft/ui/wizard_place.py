@@ -7,6 +7,7 @@ from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from desktop_ft.core.settings import Preferences
 from desktop_ft.jobs.machine_model import MachineModel
+from desktop_ft.jobs.model_catalogue import ModelCatalogue
 from desktop_ft.jobs.new_run_model import NewRunModel
 from desktop_ft.ui.wizard.wizard import NewRunWizard
 
@@ -26,19 +27,21 @@ class WizardPlace(QWidget):
     crashed = Signal(object)
     prediction_changed = Signal(object)
     """Bytes that the run would need; 0 where it is not known."""
-    preferences_changed = Signal(object)
+    folder_used = Signal(str)
+    """A folder that a model was chosen from."""
 
     def __init__(self, machine: MachineModel, preferences: Preferences, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._preferences = preferences
         self.model = NewRunModel(machine.device, parent=self)
-        self.wizard = NewRunWizard(self.model, self)
+        catalogue = ModelCatalogue(machine.device, preferences.model_folders, parent=self)
+        catalogue.folder_used.connect(self.folder_used)
+        self.wizard = NewRunWizard(self.model, self, catalogue=catalogue)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.wizard)
         machine.changed.connect(lambda: self.model.set_device(machine.device))
         self.model.memory_changed.connect(lambda: self.prediction_changed.emit(self.predicted_bytes))
-        self.model.crashed.connect(self.crashed)
+        self.wizard.crashed.connect(self.crashed)
         self.wizard.start_requested.connect(self.start_requested)
         self.wizard.cancelled.connect(self.cancelled)
         self.wizard.error_raised.connect(self.error_raised)

@@ -13,7 +13,7 @@ from desktop_ft.core.data.formats import PREFERENCE_FORMATS, Detection, resolve_
 from desktop_ft.core.data.read import Rows, read_rows
 from desktop_ft.core.data.records import Conversation, Example, PlainText, PromptCompletion
 from desktop_ft.core.data.split import split_indices
-from desktop_ft.core.data.tokenise import TokenisedExample, check_supervised, tokenise_row
+from desktop_ft.core.data.tokenise import ROW_ERRORS, TokenisedExample, check_supervised, tokenise_row
 from desktop_ft.core.errors import DesktopFtError
 
 if TYPE_CHECKING:
@@ -95,14 +95,17 @@ def load_training_data(  # noqa: PLR0913 (the fields of data in run.yaml)
         split = split_indices([example_fingerprint(example) for _, example in examples], fraction, seed)
         learnt, held_out = [examples[index] for index in split.train], [examples[index] for index in split.eval]
     steps = _Steps(len(learnt) + len(held_out), progress)
-    options = _Options(tokenizer, max_length, assistant_only_loss)
+    options = _Options(tokenizer, max_length, assistant_only_loss, MALFORMED in fixes)
     train_side, eval_side = _tokenised(learnt, options, steps), _tokenised(held_out, options, steps)
+    num_refused = len(learnt) + len(held_out) - len(train_side) - len(eval_side)
+    if num_refused:
+        dropped[MALFORMED] = dropped.get(MALFORMED, 0) + num_refused
     if OVER_LENGTH in fixes:
         num_before = len(train_side) + len(eval_side)
         train_side, eval_side = _whole(train_side), _whole(eval_side)
         dropped[OVER_LENGTH] = num_before - len(train_side) - len(eval_side)
-        if not train_side:
-            raise nothing_left(train.name, dropped)
+    if dropped and not train_side:
+        raise nothing_left(train.name, dropped)
     check_supervised([tokenised for _, tokenised in train_side])
     kept_train, kept_eval = _kept(train_side), _kept(eval_side)
     _check_eval(eval, kept_eval)
@@ -162,6 +165,7 @@ class _Options:
     tokenizer: ModelTokenizer
     max_length: int | None
     assistant_only_loss: bool
+    skips_refused: bool
 
 
 class _Steps:
@@ -185,10 +189,14 @@ _Side = list[tuple[Example, TokenisedExample]]
 def _tokenised(examples: Iterable[NumberedExample], options: _Options, steps: _Steps) -> _Side:
     side: _Side = []
     for number, example in examples:
-        tokenised = tokenise_row(
-            example, number, options.tokenizer, max_length=options.max_length, assistant_only_loss=options.assistant_only_loss
-        )
-        side.append((example, tokenised))
+        try:
+            tokenised = tokenise_row(
+                example, number, options.tokenizer, max_length=options.max_length, assistant_only_loss=options.assistant_only_loss
+            )
+            side.append((example, tokenised))
+        except DesktopFtError as error:
+            if not options.skips_refused or error.code not in ROW_ERRORS:
+                raise
         steps.advance()
     return side
 

@@ -6,11 +6,12 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from desktop_ft.core.data.fixes import OVER_LENGTH, keep
+from desktop_ft.core.data.fixes import MALFORMED, OVER_LENGTH, keep
 from desktop_ft.core.data.formats import AUTO, resolve_format
 from desktop_ft.core.data.read import malformed_row, read_rows
 from desktop_ft.core.data.records import Conversation, Example, Message, PlainText, PromptCompletion
-from desktop_ft.core.data.tokenise import tokenise, tokenise_row
+from desktop_ft.core.data.tokenise import ROW_ERRORS, tokenise, tokenise_row
+from desktop_ft.core.errors import DesktopFtError
 
 if TYPE_CHECKING:
     from desktop_ft.core.data.tokenizer import ModelTokenizer
@@ -50,28 +51,33 @@ def view_rows(
         (role and content of each turn; plain text has the role ``text``). Malformed rows are left out; `check.inspect_data` lists them.
 
     Raises:
-        DesktopFtError: ``data_row_malformed`` if none of the rows can be used; what the template refuses, with the row's number.
+        DesktopFtError: ``data_row_malformed`` if none of the rows can be used; what the template refuses, with the row's number, unless
+            the fixes leave such rows out.
     """
     opened = read_rows(path, limit=None if fixes or only is not None else rows)
     detection = resolve_format(opened.rows, format_name, columns or {})
     kept = keep(opened, detection.format, detection.columns, fixes)
-    if kept.malformed and not kept.examples:
+    if not kept.examples and kept.malformed:
         raise malformed_row(kept.malformed[0].number, kept.malformed[0].reason, path)
     views: list[dict[str, object]] = []
     for index, example in kept.examples:
         if len(views) >= rows:
             break
-        if only is None or index in only:
-            view = _view(index, example, tokenizer, max_length, assistant_only_loss=assistant_only_loss)
-            if not (OVER_LENGTH in fixes and view["truncated"]):
-                views.append(view)
+        if only is not None and index not in only:
+            continue
+        try:
+            view = _view(example, index + 1, tokenizer, max_length, assistant_only_loss)
+        except DesktopFtError as error:
+            if MALFORMED in fixes and error.code in ROW_ERRORS:
+                continue
+            raise
+        if not (OVER_LENGTH in fixes and view["truncated"]):
+            views.append({"row": index, **view})
     return views
 
 
-def _view(
-    index: int, example: Example, tokenizer: ModelTokenizer, max_length: int | None, *, assistant_only_loss: bool
-) -> dict[str, object]:
-    seen = tokenise_row(example, index + 1, tokenizer, max_length=max_length, assistant_only_loss=assistant_only_loss)
+def _view(example: Example, number: int, tokenizer: ModelTokenizer, max_length: int | None, assistant_only_loss: bool) -> dict[str, object]:
+    seen = tokenise_row(example, number, tokenizer, max_length=max_length, assistant_only_loss=assistant_only_loss)
     cut: tuple[int, ...] = ()
     if seen.truncated:
         whole = tokenise(example, tokenizer, max_length=None, assistant_only_loss=assistant_only_loss)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, cast
 
-from PySide6.QtCore import QCoreApplication, Qt, QTimer
+from PySide6.QtCore import QCoreApplication, QTimer
 from PySide6.QtGui import QDragEnterEvent, QDropEvent, QResizeEvent
 from PySide6.QtWidgets import QComboBox, QDialog, QFileDialog, QFrame, QProgressBar, QSizePolicy, QWidget
 
@@ -53,7 +53,7 @@ class SourceStrip(QFrame):
         self.replace = button(self.tr("&Replace…"), "flat")
         names = column(self.name, self.facts, gap=1)
         left = row(IconLabel("file-text", "2", 20), (names, 1), gap=10)
-        right = row(words, self.format, self.columns, self.demo, self.replace, gap=8)
+        right = row(words, self.format, self.columns, None, self.demo, self.replace, gap=8)
         self._line = row((left, 1), right, gap=8, pad=(12, 8, 8, 8))
         self._file_line, self._tools_line = left, right
         self.setLayout(self._line)
@@ -63,7 +63,6 @@ class SourceStrip(QFrame):
         set_stacked(self._line, narrow)
         for tool in (self.demo, self.replace):
             (self._file_line if narrow else self._tools_line).addWidget(tool)
-        self._tools_line.setAlignment(self.format, Qt.AlignmentFlag.AlignLeft if narrow else Qt.AlignmentFlag(0))
 
     def show_format(self, chosen: str, detected: str) -> None:
         """Offer the formats; the detected one is named as such."""
@@ -111,7 +110,9 @@ class DataPage(WizardPage):
     def resizeEvent(self, event: QResizeEvent) -> None:
         """With a large font in a small window there is room for one column only."""
         super().resizeEvent(event)
-        set_stacked(self._body_line, self.width() < em(TWO_COLUMNS_EM))
+        stacked = self.width() < em(TWO_COLUMNS_EM)
+        set_stacked(self._body_line, stacked)
+        self.body.setMinimumHeight(em(46 if stacked else 24))
 
     def refresh(self) -> None:
         """Show what the model knows about the data."""
@@ -162,7 +163,7 @@ class DataPage(WizardPage):
     def _new_body(self) -> QWidget:
         found = VerticalScrollPage(column(self.findings, gap=0), name=self.findings.accessibleName())
         see_through(found)
-        found.setMinimumHeight(em(9))
+        found.setMinimumHeight(em(10))
         check_head = row(Label(self.tr("Data check"), "section"), None, self.num_findings)
         check_head.addStrut(em(HEAD_EM))
         check_box = frame(column(found, gap=0, pad=(1, 1, 1, 1)))
@@ -172,7 +173,6 @@ class DataPage(WizardPage):
         body = QWidget()
         self._body_line = row((self.examples, 62), (right, 38), gap=16)
         body.setLayout(self._body_line)
-        body.setMinimumHeight(em(24))
         return body
 
     def _new_options(self) -> QWidget:

@@ -173,7 +173,7 @@ class MemoryPanel(QWidget):
             method = self.tr("Full fine-tuning")
         else:
             method = self.tr("{0}, rank {1}").format("DoRA" if config.method.use_dora else "LoRA", config.method.rank)
-        text = self.tr("{0}; the longest batch decides: {1} × {2} tokens.").format(method, micro, format_number(tokens))
+        text = self.tr("{0}; the longest batch decides: {1}.").format(method, batch_words(micro, tokens))
         if self._model.device.kind == "cpu":
             return text + " " + self.tr("Training will use the CPU, ten to a hundred times slower than a GPU.")
         return text
@@ -209,6 +209,13 @@ def longest_row(model: NewRunModel) -> int:
     return min(limit, longest or limit)
 
 
+def batch_words(num_rows: int, num_tokens: int) -> str:
+    """The size of a batch."""
+    if num_rows == 1:
+        return QCoreApplication.translate("memory_panel", "1 row of {0} tokens").format(format_number(num_tokens))
+    return QCoreApplication.translate("memory_panel", "{0} rows of {1} tokens").format(num_rows, format_number(num_tokens))
+
+
 def other_parts(model: NewRunModel) -> tuple[MemoryPart, ...]:
     """What others hold on the device."""
     device = model.device
@@ -220,9 +227,7 @@ def lever_words(lever: Lever, now: Callable[[str], object]) -> str:
     """A lever in few words: "Rank 16 → 8", "DoRA off"; the whole sentence is its title."""
     path = next(iter(lever.set))
     before, after = now(path), lever.set[path]
-    name = (
-        setting_name(path) if path != "training.activation_checkpointing" else QCoreApplication.translate("memory_panel", "Checkpointing")
-    )
+    name = setting_name(path)
     if isinstance(after, bool):
         return f"{name} {choice_word('on' if after else 'off')}"
     shown = [format_number(value) if isinstance(value, int | float) else str(value) for value in (before, after)]

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Final, Literal
 
 from PySide6.QtCore import QCoreApplication, Qt, Signal
-from PySide6.QtGui import QMouseEvent
+from PySide6.QtGui import QMouseEvent, QResizeEvent
 from PySide6.QtWidgets import QButtonGroup, QFrame, QRadioButton, QWidget
 
 from desktop_ft.core.config.defaults import DEFAULT_RATES
 from desktop_ft.core.memory.estimate import MemoryEstimate
 from desktop_ft.jobs.new_run_model import NewRunModel
+from desktop_ft.ui.kit.fonts import em
 from desktop_ft.ui.kit.icons import STATE_ICONS, IconLabel
 from desktop_ft.ui.kit.layout import column, row
 from desktop_ft.ui.kit.style_sheet import set_property
@@ -20,9 +21,10 @@ from desktop_ft.ui.wizard.settings_form import Disclosure, SettingRow, SettingsF
 
 Kind = Literal["lora", "full"]
 _TONES: Final = {"fits": "good", "tight": "warn", "does_not_fit": "bad"}
+TWO_COLUMNS_EM: Final = 46
 ADAPTER_PATHS: Final = ("method.rank", "method.use_dora", "method.use_rslora")
 TRAINING_PATHS: Final = ("training.learning_rate", "training.num_train_epochs", "training.global_batch_size")
-MORE_ADAPTER: Final = ("method.alpha", "method.dropout", "method.init", "method.target_modules", "model.adapter")
+MORE_ADAPTER: Final = ("method.alpha", "method.dropout", "method.init", "method.target_modules")
 MORE_TRAINING: Final = (
     "training.micro_batch_size",
     "training.activation_checkpointing",
@@ -107,7 +109,8 @@ class MethodPage(WizardPage):
         self.more_training = SettingsForm(model, MORE_TRAINING)
         more = QWidget()
         self._more_line = row((column(self.more_adapter, None), 1), (column(self.more_training, None), 1), gap=32)
-        more.setLayout(self._more_line)
+        self.go_on = SettingsForm(model, ("model.adapter",))
+        more.setLayout(column(self._more_line, self.go_on, gap=8))
         self.more = Disclosure(self.tr("&More settings"), more)
         left = column(Label(self.tr("Training"), "section"), self.training, None, gap=10)
         right = column(self.adapter_heading, self.adapter, None, gap=10)
@@ -123,15 +126,20 @@ class MethodPage(WizardPage):
         self._columns.setSpacing(12 if narrow else 32)
         set_stacked(self._more_line, narrow)
 
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """With a large font in a small window there is room for one column only."""
+        super().resizeEvent(event)
+        set_stacked(self._columns, self.width() < em(TWO_COLUMNS_EM))
+
     def refresh(self) -> None:
         """Show the draft."""
         self._on_model_changed()
-        for form in (self.adapter, self.training, self.more_adapter, self.more_training):
+        for form in (self.adapter, self.training, self.more_adapter, self.more_training, self.go_on):
             form.refresh()
 
     def rows(self) -> dict[str, SettingRow]:
         """Every setting of the page by its path."""
-        return {**self.training.rows, **self.adapter.rows, **self.more_adapter.rows, **self.more_training.rows}
+        return {**self.training.rows, **self.adapter.rows, **self.more_adapter.rows, **self.more_training.rows, **self.go_on.rows}
 
     def _on_method_chosen(self, kind: str) -> None:
         self.model.set_method("full" if kind == "full" else "lora")
@@ -143,7 +151,7 @@ class MethodPage(WizardPage):
             selected = card.kind == kind
             bill = self.model.estimate if selected else self.model.estimate_with({"method.kind": card.kind})
             card.show_state(selected=selected, bill=bill)
-        for part in (self.adapter, self.adapter_heading, self.more_adapter):
+        for part in (self.adapter, self.adapter_heading, self.more_adapter, self.go_on):
             part.setVisible(kind == "lora")
         rate = self.training.rows["training.learning_rate"]
         rate.set_default(DEFAULT_RATES[kind])

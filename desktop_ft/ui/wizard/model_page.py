@@ -10,7 +10,6 @@ from PySide6.QtGui import QAction, QKeySequence, QShortcut
 from PySide6.QtWidgets import QCheckBox, QFileDialog, QLineEdit, QProgressBar, QSizePolicy, QWidget
 
 from desktop_ft.core.config import DEMO
-from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.core.models import ModelInfo
 from desktop_ft.jobs.model_catalogue import ModelCatalogue, ModelEntry
 from desktop_ft.jobs.new_run_model import NewRunModel
@@ -169,10 +168,7 @@ class ModelPage(WizardPage):
     def _remember(self, source: str, info: ModelInfo) -> None:
         if source == DEMO or not Path(source).is_dir() or any(entry.source == source for entry in self.catalogue.entries):
             return
-        try:
-            self.catalogue.remember(source, info)
-        except DesktopFtError as error:
-            self.error_raised.emit(error)
+        self.catalogue.remember(source, info)
 
     def _place_words(self, source: str) -> str:
         if source == DEMO:
@@ -257,11 +253,16 @@ def model_columns() -> list[Column[ModelEntry]]:
 
     return [
         Column(tr("Model"), entry_name, sort=lambda entry: entry_name(entry).lower()),
-        Column(tr("Parameters"), info_text(lambda info: f"{format_number(info.num_parameters / 1e9, 2)} B"), "right", 8, sort=size),
+        Column(tr("Parameters"), info_text(_short_parameters), "right", 8, sort=size),
         Column(tr("Licence"), info_text(lambda info: info.license or tr("not stated")), "left", 7.5),
         Column(tr("Context"), info_text(context), "right", 6, sort=lambda entry: entry.info.context_length if entry.info else -1),
         Column(tr("Needs on this device"), _need_text, "left", 12.5, icon=_need_icon, tooltip=_need_tooltip, sort=_need_bytes),
     ]
+
+
+def _short_parameters(info: ModelInfo) -> str:
+    count = info.num_parameters
+    return f"{format_number(count / 1e9, 2)} B" if count >= 10**8 else f"{format_number(count / 1e6, 1)} M"
 
 
 def _need_text(entry: ModelEntry) -> str:

@@ -24,7 +24,7 @@ from desktop_ft.ui.kit.fonts import em
 from desktop_ft.ui.kit.layout import column, frame, grid, row
 from desktop_ft.ui.kit.text import DASH, ElidedLabel, Label, format_gib, format_learning_rate, format_number, format_size
 from desktop_ft.ui.wizard.fit_list import FitList
-from desktop_ft.ui.wizard.memory_panel import longest_row
+from desktop_ft.ui.wizard.memory_panel import batch_words, longest_row
 from desktop_ft.ui.wizard.model_page import parameters_in_words
 from desktop_ft.ui.wizard.notices import AdviceLine, Banner
 from desktop_ft.ui.wizard.page import WizardPage, set_stacked
@@ -196,8 +196,8 @@ class ReviewPage(WizardPage):
             self.fits.show_words(self.tr("This run fits. {0}").format(numbers), "good")
             return
         self.banner.set_tone("bad" if bill.verdict == "does_not_fit" else "warn")
-        micro, longest = bill.choices.micro_batch_size, format_number(longest_row(self.model))
-        decides = self.tr("The longest batch decides: {0} × {1} tokens.").format(micro, longest)
+        micro, longest = bill.choices.micro_batch_size, longest_row(self.model)
+        decides = self.tr("The longest batch decides: {0}.").format(batch_words(micro, longest))
         title = self.tr("This run does not fit") if bill.verdict == "does_not_fit" else self.tr("This run fits only just")
         self.banner.show_words(title, f"{numbers} {decides}")
         self.fit_list.set_bill(bill)

@@ -9,7 +9,6 @@ from PySide6.QtGui import QKeySequence, QResizeEvent, QShortcut
 from PySide6.QtWidgets import QFrame, QVBoxLayout, QWidget, QWizard
 
 from desktop_ft.core.errors import ConfigError
-from desktop_ft.core.workspace import default_workspace
 from desktop_ft.jobs.model_catalogue import ModelCatalogue
 from desktop_ft.jobs.new_run_model import PAGES, NewRunModel, PageName
 from desktop_ft.ui.kit.buttons import button
@@ -90,7 +89,7 @@ class NewRunWizard(QWidget):
     Args:
         model: The run; its owner calls `NewRunModel.start`, `set_device` and `close`.
         parent: Qt's owner.
-        catalogue: What models are on this computer; one over the person's own folder unless given.
+        catalogue: What models are on this computer; one that knows no folders unless given.
     """
 
     start_requested = Signal(object)
@@ -104,7 +103,7 @@ class NewRunWizard(QWidget):
     def __init__(self, model: NewRunModel, parent: QWidget | None = None, *, catalogue: ModelCatalogue | None = None) -> None:
         super().__init__(parent)
         self.model = model
-        self.catalogue = catalogue or ModelCatalogue(default_workspace(), model.device, parent=self)
+        self.catalogue = catalogue or ModelCatalogue(model.device, parent=self)
         self.setAccessibleName(self.tr("New run"))
         self._farthest = 0
         self.review = ReviewPage(model)
@@ -174,11 +173,6 @@ class NewRunWizard(QWidget):
             return
         self.start_requested.emit(config)
 
-    def close_model(self) -> None:
-        """End what reads in the background."""
-        self.catalogue.close()
-        self.model.close()
-
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Below a width, pages and panel become narrow."""
         super().resizeEvent(event)
@@ -198,6 +192,8 @@ class NewRunWizard(QWidget):
 
     def _connect(self) -> None:
         model, footer = self.model, self.footer
+        model.memory_changed.connect(self._on_memory_changed)
+        model.closed.connect(self.catalogue.close)
         self.host.currentIdChanged.connect(self._on_page_changed)
         self.stepper.step_clicked.connect(self.go_to)
         footer.cancel.clicked.connect(self.cancelled)
@@ -225,6 +221,9 @@ class NewRunWizard(QWidget):
             shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
             shortcut.activated.connect(action)
         self.footer.back.setToolTip(self.tr("Alt+Left"))
+
+    def _on_memory_changed(self) -> None:
+        self.catalogue.set_device(self.model.device)
 
     def _go_next_page(self) -> None:
         if self.current() < LAST:

@@ -46,7 +46,7 @@ def _setting_names() -> Mapping[str, str]:
         "training.weight_decay": _tr("Weight decay"),
         "training.max_grad_norm": _tr("Longest gradient"),
         "training.optim": _tr("Optimizer"),
-        "training.activation_checkpointing": _tr("Activation checkpointing"),
+        "training.activation_checkpointing": _tr("Checkpointing"),
         "training.kernels": _tr("Kernels"),
         "evaluation.eval_steps": _tr("Evaluate every"),
         "evaluation.sample_max_new_tokens": _tr("Longest sample"),

@@ -16,7 +16,6 @@ from PySide6.QtCore import QEventLoop, QTimer
 from PySide6.QtGui import QFont
 from PySide6.QtWidgets import QApplication
 
-from desktop_ft.core.workspace import Workspace
 from desktop_ft.jobs.kept_thread import end_threads
 from desktop_ft.jobs.model_catalogue import ModelCatalogue
 from desktop_ft.jobs.new_run_model import PAGES, NewRunModel
@@ -59,11 +58,11 @@ def main() -> None:
     manager = theme_manager()
     manager.set_mode("light")
     model = NewRunModel(SMALL_GPU if chosen.small_gpu else GPU)
-    folder = write_model(home / "Qwen3-like", hidden=4096 if chosen.small_gpu else 1024, layers=6 if chosen.small_gpu else 2)
-    model.choose_model(str(folder))
+    if chosen.small_gpu or chosen.faulty:
+        model.choose_model(str(write_model(home / "Qwen3-like", hidden=4096 if chosen.small_gpu else 1024, layers=6)))
     if chosen.faulty:
         model.choose_data(str(write_faulty_data(home / "support-replies.jsonl")))
-    wizard = NewRunWizard(model, catalogue=ModelCatalogue(Workspace(home), model.device, home / "no-cache"))
+    wizard = NewRunWizard(model, catalogue=ModelCatalogue(model.device, cache_dir=home / "no-cache"))
     wizard.resize(*(int(part) for part in chosen.size.split("x")))
     wizard.show()
     model.start()
@@ -82,7 +81,7 @@ def main() -> None:
             wizard.grab().save(str(chosen.out / f"{name}-{mode}{chosen.suffix}.png"))
         for problem in clipped_texts(wizard):
             print(f"{name}: {problem}")
-    wizard.close_model()
+    model.close()
     end_threads(10)
     wizard.deleteLater()
 
