@@ -39,13 +39,18 @@ class WizardPlace(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.wizard)
-        machine.changed.connect(lambda: self.model.set_device(machine.device))
+        self._machine = machine
+        machine.changed.connect(self._on_machine_changed)
         self.model.memory_changed.connect(lambda: self.prediction_changed.emit(self.predicted_bytes))
         self.wizard.crashed.connect(self.crashed)
         self.wizard.start_requested.connect(self.start_requested)
         self.wizard.cancelled.connect(self.cancelled)
         self.wizard.error_raised.connect(self.error_raised)
         self.model.start()
+
+    def _on_machine_changed(self) -> None:
+        """A slot of this widget, so that Qt disconnects it with the widget."""
+        self.model.set_device(self._machine.device)
 
     @property
     def predicted_bytes(self) -> int:
