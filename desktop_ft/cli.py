@@ -110,10 +110,16 @@ def build_app(wanted: list[str] | None = None) -> typer.Typer:
     return app
 
 
-def _top_level(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
-    if version:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         typer.echo(__version__)
         raise typer.Exit
+
+
+def _top_level(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)] = False,
+) -> None:
+    assert not version
 
 
 _top_level.__doc__ = ABOUT

@@ -83,7 +83,7 @@ def _show_report(file: str, report: Mapping[str, object]) -> None:
     say(f"{'The demo' if file == DEMO else file}: {report['num_usable']} of {report['num_rows']} rows usable, format {report['format']}")
     lengths = cast("Mapping[str, object]", report["lengths"])
     if lengths:
-        say("tokens: " + ", ".join(f"{name} {value}" for name, value in lengths.items() if isinstance(value, int | float)))
+        say("tokens: {min} to {max}, median {median}, {p95} at the 95th percentile, {total} in all".format(**lengths))
     say(f"score: {report['score']} of 100. {' '.join(cast('list[str]', report['score_reasons']))}")
     for finding in cast("list[Mapping[str, object]]", report["findings"]):
         say(f"{finding['severity']}: {finding['title']}. {finding['message']} {finding['fix']}")

@@ -51,7 +51,9 @@ class _Answer:
 
 
 def demo(
-    target: Annotated[Path | None, typer.Option("--out", help="Folder for run, curve and model; by default a new run of yours.")] = None,
+    target: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Folder for run, curve and model; by default a new run of yours.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Fine-tune the built-in demo model: the main job, in about a minute, without a window.

@@ -24,8 +24,8 @@ _VERDICTS: Final = {"fits": "It fits.", "tight": "It is tight: it may fit.", "do
 def estimate_memory(
     target: Annotated[str, typer.Argument(metavar="RUN.yaml", help="A run's file; or a model: folder, config.json, Hub id, demo.")],
     overrides: SetOption = None,
-    gpu: Annotated[str | None, typer.Option(help="For a card that is not here, such as 'RTX 4090'.")] = None,
-    gpu_memory: Annotated[str | None, typer.Option(help="For a card with this memory, such as 24GiB.")] = None,
+    gpu: Annotated[str | None, typer.Option(metavar="NAME", help="For a card that is not here, such as 'RTX 4090'.")] = None,
+    gpu_memory: Annotated[str | None, typer.Option(metavar="SIZE", help="For a card with this memory, such as 24GiB.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say how much memory a run will need, before it starts.

@@ -22,9 +22,15 @@ _TARGETS: Final = " or ".join(EXPORT_TARGETS)
 
 def export(
     run_dir: RunArgument,
-    to: Annotated[str, typer.Option(help=f"{_TARGETS}: the small adapter alone, or a whole model that needs nothing of ours.")] = "merged",
-    target: Annotated[Path | None, typer.Option("--out", help="The folder to make; by default below the run's exports.")] = None,
-    checkpoint: Annotated[int | None, typer.Option(help="Step of the checkpoint to take; by default the final state.")] = None,
+    to: Annotated[
+        str, typer.Option(metavar="KIND", help=f"{_TARGETS}: the small adapter alone, or a whole model that needs nothing of ours.")
+    ] = "merged",
+    target: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="The folder to make; by default below the run's exports.")
+    ] = None,
+    checkpoint: Annotated[
+        int | None, typer.Option(metavar="STEP", help="Step of the checkpoint to take; by default the final state.")
+    ] = None,
     dtype: Annotated[str, typer.Option(help="Format of merged weights: auto, bfloat16, float16 or float32.")] = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a folder that is there already.")] = False,
     as_json: JsonOption = False,

@@ -21,10 +21,12 @@ from desktop_ft.core.workspace import default_workspace
 
 def generate(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="Folder, Hub id, or demo.")],
-    prompt: Annotated[list[str] | None, typer.Option("--prompt", help="What to answer; may be given again.")] = None,
-    prompts: Annotated[Path | None, typer.Option("--prompts", help="A file: a prompt a line, or JSON lines with 'prompt'.")] = None,
-    adapter: Annotated[Path | None, typer.Option(help="Folder of an adapter to put on the model.")] = None,
-    system: Annotated[str | None, typer.Option(help="What the system turn says.")] = None,
+    prompt: Annotated[list[str] | None, typer.Option("--prompt", metavar="TEXT", help="What to answer; may be given again.")] = None,
+    prompts: Annotated[
+        Path | None, typer.Option("--prompts", metavar="FILE", help="A file: a prompt a line, or JSON lines with 'prompt'.")
+    ] = None,
+    adapter: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of an adapter to put on the model.")] = None,
+    system: Annotated[str | None, typer.Option(metavar="TEXT", help="What the system turn says.")] = None,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, tokens.")] = 256,
     temperature: Annotated[float, typer.Option(min=0.0, help="0: always the likeliest token; above: sampled.")] = 0.0,
     top_p: Annotated[float, typer.Option(help="Sample from the likeliest tokens of this share.")] = 1.0,

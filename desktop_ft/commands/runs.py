@@ -48,12 +48,13 @@ def _row(summary: RunSummary) -> tuple[str, ...]:
 
 def _print_table(titles: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, pad_edge=False)
-    for title in titles:
-        table.add_column(title, no_wrap=True)
+    for index, title in enumerate(titles):
+        table.add_column(Text(title), no_wrap=index == 0, overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(Text, row))
     out.print(table)
 
 
@@ -154,7 +155,7 @@ def _error(events: list[Event], summary: RunSummary) -> DesktopFtError | None:
 def _settings(run: RunDir) -> dict[str, object]:
     """Every setting by its path, as the person stated it; empty where run.yaml can't be read."""
     try:
-        values = cast("Mapping[str, object]", run.config().model_dump(mode="json"))
+        values = run.config().model_dump(mode="json")
     except DesktopFtError:
         return {}
     return {path: _at(values, path) for path in SETTINGS}
@@ -190,7 +191,13 @@ def compare(
         ("eval loss", *(number_words(summary.eval_loss) for summary in summaries)),
         ("took", *(time_words(summary.seconds) for summary in summaries)),
     ]
-    _print_table(("", *(summary.run.path.name for summary in summaries)), rows)
+    _print_table(("", *_labels(summaries)), rows)
+
+
+def _labels(summaries: list[RunSummary]) -> list[str]:
+    """The folders' names, with as much of the path as tells them apart."""
+    names = [summary.run.path.name for summary in summaries]
+    return names if len(set(names)) == len(names) else [str(summary.run.path) for summary in summaries]
 
 
 def _differences(settings: list[dict[str, object]]) -> dict[str, list[object]]:

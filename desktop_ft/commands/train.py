@@ -25,7 +25,9 @@ from desktop_ft.core.workspace import default_workspace
 def train(
     path: Annotated[Path, typer.Argument(metavar="RUN.yaml", help="The run's file.")],
     overrides: SetOption = None,
-    run_dir: Annotated[Path | None, typer.Option(help="Folder for the run; by default a new one in your workspace.")] = None,
+    run_dir: Annotated[
+        Path | None, typer.Option("--run-dir", metavar="DIR", help="Folder for the run; by default a new one in your workspace.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Train as a run's file says.

@@ -75,6 +75,7 @@ def check_data(config: RunConfig, model: ModelInfo) -> DataFacts:
         "columns": dict(data.columns),
         "max_length": data.max_length,
         "assistant_only_loss": data.assistant_only_loss,
+        "fixes": list(data.fixes),
     }
     answer = run_task("check", payload, _DATA_SECONDS)
     return DataFacts(

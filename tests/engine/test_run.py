@@ -258,3 +258,17 @@ def test_training_goes_on_from_an_adapter(run: RunDir, new_run: NewRun, settings
     config = json.loads((further.adapter / "adapter_config.json").read_text(encoding="utf-8"))
     assert config["r"] == 4
     assert sha256_of(further.adapter / "adapter_model.safetensors") != sha256_of(run.adapter / "adapter_model.safetensors")
+
+
+# --- the data's fixes ------------------------------------------------------------------------------------------------------
+
+
+def test_fixes_of_the_data_reach_the_training(new_run: NewRun, settings: dict[str, object], chats: Path, tmp_path: Path) -> None:
+    lines = chats.read_text(encoding="utf-8").splitlines(keepends=True)
+    doubled = tmp_path / "doubled.jsonl"
+    doubled.write_text("".join([*lines[:10], *lines[:4], "{broken\n"]), encoding="utf-8")
+    fixes = ["drop_malformed_rows", "drop_exact_duplicates"]
+    changes = {"data.train": str(doubled), "data.fixes": fixes, "data.split.fraction": 0.0, "training.max_steps": 1}
+    run = new_run("fixed", {**settings, **changes, "evaluation.sample_prompts": []})
+    assert work(run) == 0
+    assert events_of(run, RunStarted)[0].num_train_examples == 10
