@@ -55,7 +55,7 @@ class Sidebar(QFrame):
         self._group = QButtonGroup(self)
         self._buttons: dict[str, Button] = {}
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(8, 12, 8, 0)
+        layout.setContentsMargins(8, 12, 8, 4)
         layout.setSpacing(2)
         for place in self._places:
             layout.addWidget(self._new_button(place))
