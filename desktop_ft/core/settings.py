@@ -25,12 +25,14 @@ class Preferences:
         model_folders: Folders of models that were chosen by hand, newest first.
         explain_close: Say at closing that a run goes on.
         window_geometry: Qt's own text of size and place; empty before the first close.
+        told_crashes: Names of crashed runs' folders of which the window has told already.
     """
 
     theme: ThemeChoice = "system"
     model_folders: tuple[str, ...] = ()
     explain_close: bool = True
     window_geometry: str = ""
+    told_crashes: tuple[str, ...] = ()
     unknown: Mapping[str, object] = field(default_factory=dict[str, object], repr=False)
 
     def with_model_folder(self, folder: str, keep: int = 20) -> Preferences:
@@ -64,16 +66,19 @@ def save_preferences(preferences: Preferences, path: Path) -> None:
 
 
 def _from_values(values: Mapping[str, object]) -> Preferences:
-    folders = values.get("model_folders")
-    listed = cast("list[object]", folders) if isinstance(folders, list) else []
     theme, geometry = values.get("theme"), values.get("window_geometry")
     return Preferences(
         theme=theme if theme in _THEMES else "system",
-        model_folders=tuple(folder for folder in listed if isinstance(folder, str)),
+        model_folders=_strings(values.get("model_folders")),
         explain_close=values.get("explain_close") is not False,
         window_geometry=geometry if isinstance(geometry, str) else "",
+        told_crashes=_strings(values.get("told_crashes")),
         unknown={key: value for key, value in values.items() if key not in {item.name for item in fields(Preferences)} | {"v"}},
     )
+
+
+def _strings(value: object) -> tuple[str, ...]:
+    return tuple(item for item in cast("list[object]", value) if isinstance(item, str)) if isinstance(value, list) else ()
 
 
 def _set_aside(path: Path) -> None:

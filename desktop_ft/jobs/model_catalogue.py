@@ -111,6 +111,14 @@ class ModelCatalogue(QObject):
         self._run("scan", work, self._on_entries)
         self.changed.emit()
 
+    def set_folders(self, folders: Sequence[str]) -> None:
+        """Offer other folders; nothing happens where they are the same."""
+        if set(folders) == {*self._folders, *(entry.source for entry in self._remembered)}:
+            return
+        self._folders = tuple(folders)
+        self._remembered = [entry for entry in self._remembered if entry.source in folders]
+        self.scan()
+
     def remember(self, folder: str, info: ModelInfo) -> None:
         """Put a folder that was used into the list; `folder_used` asks for it to be kept."""
         if any(entry.source == folder for entry in self.entries):

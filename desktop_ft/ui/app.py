@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import os
-import platform
 import signal
 import sys
-import traceback
 from collections.abc import Sequence
-from types import TracebackType
+from pathlib import Path
 
-import PySide6
-from PySide6.QtCore import QTimer
-from PySide6.QtGui import QIcon
+from PySide6.QtCore import QEvent, QObject, QTimer
+from PySide6.QtGui import QIcon, QWindow
 from PySide6.QtWidgets import QApplication
 
 from desktop_ft import __version__
 from desktop_ft.core.resources import resource_path
 from desktop_ft.core.workspace import default_workspace
-from desktop_ft.ui.kit.messages import CrashDialog, crash_report
 from desktop_ft.ui.kit.theme import theme_manager
 from desktop_ft.ui.main_window import MainWindow
 
@@ -38,11 +34,11 @@ def main(argv: Sequence[str] = ()) -> int:
     """
     app = make_application(argv)
     window = MainWindow(default_workspace())
-    sys.excepthook = lambda kind, error, trace: _on_uncaught(window, kind, error, trace)
+    window.crashes.install()
     _quit_on_signals(app, window)
     window.show()
+    _tell_ready(window)
     window.run_soon()
-    _tell_ready()
     return app.exec()
 
 
@@ -64,19 +60,6 @@ def has_display() -> bool:
     return any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"))
 
 
-def facts() -> str:
-    """Versions for a crash report."""
-    return f"Desktop FT {__version__}, PySide6 {PySide6.__version__}, Python {platform.python_version()}, {platform.platform()}"
-
-
-def _on_uncaught(window: MainWindow, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    if issubclass(kind, KeyboardInterrupt):
-        window.close()
-        return
-    traceback.print_exception(kind, error, trace)
-    CrashDialog(crash_report(kind, error, trace), facts(), window).open()
-
-
 def _quit_on_signals(app: QApplication, window: MainWindow) -> None:
     """Close in order on SIGINT and SIGTERM; a timer lets Python see them while Qt waits."""
     for name in ("SIGINT", "SIGTERM"):
@@ -86,12 +69,28 @@ def _quit_on_signals(app: QApplication, window: MainWindow) -> None:
     timer.start(_SIGNAL_LOOK_MILLISECONDS)
 
 
-def _tell_ready() -> None:
+class _ReadyTeller(QObject):
+    """Writes the file of `READY_VARIABLE` when the platform has shown the window."""
+
+    def __init__(self, handle: QWindow, path: Path) -> None:
+        super().__init__(handle)
+        self._handle = handle
+        self._path = path
+        handle.installEventFilter(self)
+        self._look()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Look again whenever the platform says something of the window's visibility."""
+        if event.type() == QEvent.Type.Expose:
+            QTimer.singleShot(0, self, self._look)
+        return super().eventFilter(watched, event)
+
+    def _look(self) -> None:
+        if self._handle.isExposed() and not self._path.exists():
+            self._path.write_text("ready\n", encoding="utf-8")
+
+
+def _tell_ready(window: MainWindow) -> None:
     path = os.environ.get(READY_VARIABLE)
     if path:
-        QTimer.singleShot(0, lambda: _write_ready(path))
-
-
-def _write_ready(path: str) -> None:
-    with open(path, "w", encoding="utf-8") as file:
-        file.write("ready\n")
+        _ReadyTeller(window.windowHandle(), Path(path))

@@ -88,7 +88,7 @@ class GpuCard(QFrame):
                 self._note,
                 self._facts,
                 gap=8,
-                pad=(12, 12, 12, 12),
+                pad=(4, 8, 4, 8),
             )
         )
         return card
@@ -98,7 +98,7 @@ class GpuCard(QFrame):
         self._rail_bar = GpuBar()
         self._rail_text = Label("", "caption", "2", align=Qt.AlignmentFlag.AlignHCenter)
         rail = QWidget()
-        rail.setLayout(column(row(None, self._rail_icon, None), self._rail_bar, self._rail_text, gap=4, pad=(6, 8, 6, 8)))
+        rail.setLayout(column(row(None, self._rail_icon, None), self._rail_bar, self._rail_text, gap=4, pad=(0, 8, 0, 8)))
         return rail
 
     def refresh(self) -> None:

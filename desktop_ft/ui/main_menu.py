@@ -1,4 +1,4 @@
-"""The menu bar. Every entry acts on what is in front and is grey, with a reason to be seen, where that cannot be."""
+"""The menu bar. Every entry acts on what is in front and is grey where that cannot be."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from PySide6.QtWidgets import QMenu, QMessageBox
 
 from desktop_ft import __version__
 from desktop_ft.core.settings import ThemeChoice
-from desktop_ft.jobs.run_model import RunModel
 
 if TYPE_CHECKING:
     from desktop_ft.ui.main_window import MainWindow
@@ -57,9 +56,14 @@ class MainMenu(QObject):
             ("stop", self.tr("&Stop and keep…"), "Ctrl+."),
             ("save", self.tr("Save a &checkpoint now"), ""),
             ("sample", self.tr("Write s&amples now"), ""),
-            ("export", self.tr("&Export…"), "Ctrl+E"),
+            ("export", self.tr("&Export…"), ""),
         )
-        return {key: self._add(menu, text, keys, lambda key=key: self._window.runs.act(key)) for key, text, keys in entries}
+        # Shown, not set: the run's page has the shortcuts, so that they work while a run is in front and are never ambiguous.
+        return {key: self._add(menu, f"{text}\t{keys}", "", lambda key=key: self._act(key)) for key, text, keys in entries}
+
+    def _act(self, key: str) -> None:
+        if self._window.current_run() is not None:
+            self._window.runs.run_actions()[key].trigger()
 
     def _fill_view(self, menu: QMenu) -> None:
         themes = menu.addMenu(self.tr("&Theme"))
@@ -80,26 +84,19 @@ class MainMenu(QObject):
         self._add(menu, self.tr("&Documentation"), "F1", lambda: QDesktopServices.openUrl(QUrl(DOCUMENTATION)))
         self._add(menu, self.tr("&About Desktop FT"), "", self._show_about)
 
+    def run_actions(self) -> tuple[QAction, ...]:
+        """The entries of the Run menu."""
+        return tuple(self._run_actions.values())
+
     def refresh(self) -> None:
         """Grey out what cannot be done to the run in front."""
-        run = self._window.current_run()
-        live = run is not None and run.is_live
-        possible = {
-            "pause": live or (run is not None and run.can_resume),
-            "stop": live,
-            "save": live,
-            "sample": live,
-            "export": run is not None and not live and _has_result(run),
-        }
+        actions = {} if self._window.current_run() is None else self._window.runs.run_actions()
         for key, action in self._run_actions.items():
-            action.setEnabled(possible[key])
-        self._run_actions["pause"].setText(self.tr("&Pause") if live or run is None else self.tr("&Resume"))
+            action.setEnabled(key in actions and actions[key].isEnabled())
+        pause = actions["pause"].text() if actions else self.tr("&Pause")
+        self._run_actions["pause"].setText(f"{pause}\tCtrl+P")
         self._themes[self._window.preferences.theme].setChecked(True)
 
     def _show_about(self) -> None:
         text = self.tr("Desktop FT {0}\n\nFine-tune a language model on your own workstation.\nApache License 2.0. Icons: Lucide (ISC).")
         QMessageBox.about(self._window, self.tr("About Desktop FT"), text.format(__version__))
-
-
-def _has_result(run: RunModel) -> bool:
-    return run.run.adapter.is_dir() or run.run.model.is_dir() or bool(run.checkpoints)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final, cast
 
-from PySide6.QtCore import QPoint, QRectF, Qt, QUrl, Signal
-from PySide6.QtGui import QDesktopServices, QIcon, QKeySequence, QPainter, QShortcut
+from PySide6.QtCore import QPoint, QRectF, Qt, Signal
+from PySide6.QtGui import QIcon, QKeySequence, QPainter, QResizeEvent, QShortcut
 from PySide6.QtWidgets import QComboBox, QLineEdit, QMenu, QStackedWidget, QWidget
 
 from desktop_ft.core.config import DEMO
+from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.core.run_summary import RunSummary
 from desktop_ft.jobs.runs_service import RunsService
+from desktop_ft.ui.folders import open_folder
 from desktop_ft.ui.kit.buttons import button
 from desktop_ft.ui.kit.fonts import em
 from desktop_ft.ui.kit.icons import icon
@@ -20,6 +23,8 @@ from desktop_ft.ui.kit.sparkline import paint_sparkline
 from desktop_ft.ui.kit.tables import Column, ListModel, TableView
 from desktop_ft.ui.kit.text import DASH, Label, format_duration, format_number
 
+NARROW_EM: Final = 80
+_MODEL_COLUMN, _OBJECTIVE_COLUMN = 1, 3
 _ICONS: Final = {
     "new": ("circle-dot", "2"),
     "starting": ("loader", "accent"),
@@ -50,6 +55,8 @@ class RunsPage(QWidget):
     export_requested = Signal(object)
     """`RunSummary` to be exported."""
     new_run_requested = Signal()
+    error_raised = Signal(object)
+    """`DesktopFtError`."""
 
     def __init__(self, service: RunsService, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -75,12 +82,12 @@ class RunsPage(QWidget):
         return (
             Column(self.tr("Name"), lambda s: s.name, sort=lambda s: s.name.lower(), tooltip=lambda s: s.problem or str(s.run.path)),
             Column(self.tr("Model"), _model_name, width_em=11, sort=_model_name),
-            Column(self.tr("Method"), lambda s: s.method, width_em=8.5, sort=lambda s: s.method),
-            Column(self.tr("Objective"), lambda s: s.objective.upper(), width_em=6.5, sort=lambda s: s.objective),
-            Column(self.tr("Status"), self.status_words, width_em=9.5, icon=lambda s: _ICONS[s.status], sort=lambda s: s.status),
+            Column(self.tr("Method"), lambda s: s.method, width_em=10, sort=lambda s: s.method),
+            Column(self.tr("Objective"), lambda s: s.objective.upper(), width_em=7.5, sort=lambda s: s.objective),
+            Column(self.tr("Status"), self.status_words, width_em=11, icon=lambda s: _ICONS[s.status], sort=lambda s: s.status),
             Column(self.tr("Loss"), lambda s: format_number(s.loss, 3), width_em=7.5, paint=_paint_losses),
             Column(
-                self.tr("Eval loss"), lambda s: format_number(s.eval_loss, 3), align="right", width_em=6, sort=lambda s: s.eval_loss or 1e9
+                self.tr("Eval loss"), lambda s: format_number(s.eval_loss, 3), align="right", width_em=7, sort=lambda s: s.eval_loss or 1e9
             ),
             Column(
                 self.tr("Time"), lambda s: format_duration(s.seconds) if s.started else DASH, align="right", width_em=5.5,
@@ -156,7 +163,7 @@ class RunsPage(QWidget):
             (self.tr("&Open"), True, lambda: self.run_opened.emit(summary)),
             (self.tr("&Resume"), summary.status in ("stopped", "failed", "crashed"), lambda: self._resume(summary)),
             (self.tr("&Export…"), not summary.is_live and _has_result(summary), lambda: self.export_requested.emit(summary)),
-            (self.tr("Open &folder"), True, lambda: QDesktopServices.openUrl(QUrl.fromLocalFile(str(path)))),
+            (self.tr("Open &folder"), True, lambda: self._open_folder(path)),
             (self.tr("&Delete"), not summary.is_live, lambda: service.delete(path)),
         )
         for text, possible, act in entries:
@@ -164,6 +171,19 @@ class RunsPage(QWidget):
             action.setEnabled(possible)
             action.triggered.connect(lambda _checked=False, act=act: act())
         return menu
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """A narrow page leaves out what the name or the run's own page says too."""
+        super().resizeEvent(event)
+        narrow = event.size().width() < em(NARROW_EM)
+        for at in (_MODEL_COLUMN, _OBJECTIVE_COLUMN):
+            self.table.setColumnHidden(at, narrow)
+
+    def _open_folder(self, path: Path) -> None:
+        try:
+            open_folder(path)
+        except DesktopFtError as error:
+            self.error_raised.emit(error)
 
     def _resume(self, summary: RunSummary) -> None:
         self._service.resume(summary.run.path)
@@ -184,4 +204,4 @@ def _has_result(summary: RunSummary) -> bool:
 
 
 def _paint_losses(painter: QPainter, area: QRectF, summary: RunSummary) -> None:
-    paint_sparkline(painter, area, summary.losses, 0 if summary.is_live else None)
+    paint_sparkline(painter, area.adjusted(8, 8, -8, -8), summary.losses, 0 if summary.is_live else None)

@@ -9,17 +9,18 @@ from pathlib import Path
 from typing import Final, cast
 
 import PySide6
-from PySide6.QtCore import QUrl, Signal
-from PySide6.QtGui import QDesktopServices
+from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QCheckBox, QFileDialog, QListWidget, QVBoxLayout, QWidget
 
 from desktop_ft import __version__
+from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.core.settings import Preferences, ThemeChoice
 from desktop_ft.core.workspace import HOME_VARIABLE, Workspace
 from desktop_ft.jobs.machine_model import MachineModel
+from desktop_ft.ui.folders import open_folder
 from desktop_ft.ui.kit.buttons import SegmentedControl, button
 from desktop_ft.ui.kit.fonts import em
-from desktop_ft.ui.kit.layout import VerticalScrollPage, column, facts_grid, frame, row
+from desktop_ft.ui.kit.layout import VerticalScrollPage, column, facts_grid, frame, grid, row, rule
 from desktop_ft.ui.kit.text import Label, format_gib
 
 _THEMES: Final[tuple[ThemeChoice, ...]] = ("system", "light", "dark")
@@ -27,19 +28,29 @@ _PACKAGES: Final = ("torch", "transformers", "peft", "trl", "bitsandbytes")
 
 
 class SettingsPage(QWidget):
-    """Emits ``preferences_changed`` with the new `Preferences`."""
+    """The program's settings.
+
+    Args:
+        workspace: Where runs are.
+        preferences: What is chosen now; `set_preferences` brings what was chosen elsewhere.
+        machine: What the computer has for training.
+    """
 
     preferences_changed = Signal(object)
+    """`Preferences`."""
+    error_raised = Signal(object)
+    """`DesktopFtError`."""
 
     def __init__(self, workspace: Workspace, preferences: Preferences, machine: MachineModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._preferences = preferences
+        self._machine = machine
         body = column(
             Label(self.tr("Settings"), "title"),
             self._look(),
             self._places(workspace),
             self._models(),
-            self._computer(machine),
+            self._computer(),
             None,
             gap=24,
             pad=(24, 16, 24, 24),
@@ -47,6 +58,16 @@ class SettingsPage(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(VerticalScrollPage(body, name=self.tr("Settings")))
+        machine.changed.connect(self._refresh_device)
+        self._refresh_device()
+
+    def set_preferences(self, preferences: Preferences) -> None:
+        """Show what was chosen elsewhere."""
+        self._preferences = preferences
+        self.themes.set_current(_THEMES.index(preferences.theme))
+        self.explain_close.setChecked(preferences.explain_close)
+        if self._listed_folders() != preferences.model_folders:
+            self._show_folders()
 
     def _look(self) -> QVBoxLayout:
         self.themes = SegmentedControl(
@@ -63,7 +84,7 @@ class SettingsPage(QWidget):
     def _places(self, workspace: Workspace) -> QVBoxLayout:
         home = str(workspace.home)
         text = self.tr("Runs, checkpoints and exports are kept here. To keep them elsewhere, set {0} before the program starts.")
-        show = button(self.tr("Open &folder"), "", "folder-open", on_click=lambda: _open_folder(workspace.home))
+        show = button(self.tr("Open &folder"), "", "folder-open", on_click=lambda: self._on_open_clicked(workspace.home))
         return column(
             Label(self.tr("Workspace"), "section"),
             Label(home, wrap=True, mono=True, selectable=True),
@@ -86,20 +107,30 @@ class SettingsPage(QWidget):
             Label(self.tr("Models"), "section"), Label(text, "caption", "2", wrap=True), self.folders, row(add, self._remove, None), gap=8
         )
 
-    def _computer(self, machine: MachineModel) -> QVBoxLayout:
-        device = machine.device
+    def _computer(self) -> QVBoxLayout:
+        self._device, self._memory, self._format, self._nvidia = (Label("", wrap=True, selectable=True) for _ in range(4))
+        device = grid()
+        names = (self.tr("Trains on"), self.tr("Memory"), self.tr("Number format"), self.tr("NVIDIA"))
+        for line, (name, value) in enumerate(zip(names, (self._device, self._memory, self._format, self._nvidia), strict=True)):
+            device.addWidget(Label(name, tone="2"), line, 0)
+            device.addWidget(value, line, 1)
+        device.setColumnStretch(1, 1)
         facts = [
-            (self.tr("Trains on"), device.name),
-            (self.tr("Memory"), self.tr("{0}, {1} free").format(format_gib(device.total_bytes), format_gib(device.free_bytes))),
-            (self.tr("Number format"), "bfloat16" if device.supports_bf16 else "float32" if device.kind == "cpu" else "float16"),
             (self.tr("Desktop FT"), __version__),
             (self.tr("Python"), platform.python_version()),
             (self.tr("Qt"), PySide6.__version__),
             *((name, _version(name)) for name in _PACKAGES),
         ]
-        if machine.problem:
-            facts.insert(1, (self.tr("NVIDIA"), machine.problem))
-        return column(Label(self.tr("This computer"), "section"), frame(column(facts_grid(facts, 1), pad=(16, 12, 16, 12))), gap=8)
+        box = frame(column(device, rule(), facts_grid(facts, 2), gap=12, pad=(16, 12, 16, 12)))
+        return column(Label(self.tr("This computer"), "section"), box, gap=8)
+
+    def _refresh_device(self) -> None:
+        machine, device = self._machine, self._machine.device
+        self._device.setText(device.name)
+        self._memory.setText(self.tr("{0}, {1} free").format(format_gib(device.total_bytes), format_gib(device.free_bytes)))
+        self._format.setText("bfloat16" if device.supports_bf16 else "float32" if device.kind == "cpu" else "float16")
+        cards = self.tr("{0} cards").format(machine.num_gpus) if machine.num_gpus > 1 else self.tr("One card")
+        self._nvidia.setText(machine.problem or (cards if machine.num_gpus else self.tr("No card")))
 
     def _on_add_clicked(self) -> None:
         chosen = QFileDialog.getExistingDirectory(self, self.tr("A folder that holds a model"))
@@ -122,10 +153,21 @@ class SettingsPage(QWidget):
         self.folders.addItems(list(self._preferences.model_folders))
         self._refresh_remove()
 
+    def _listed_folders(self) -> tuple[str, ...]:
+        return tuple(self.folders.item(line).text() for line in range(self.folders.count()))
+
+    def _on_open_clicked(self, folder: Path) -> None:
+        try:
+            open_folder(folder)
+        except DesktopFtError as error:
+            self.error_raised.emit(error)
+
     def _refresh_remove(self) -> None:
         self._remove.set_reason("" if self.folders.selectedItems() else self.tr("Choose a folder in the list first"))
 
     def _change(self, preferences: Preferences) -> None:
+        if preferences == self._preferences:
+            return
         self._preferences = preferences
         self.preferences_changed.emit(preferences)
 
@@ -135,8 +177,3 @@ def _version(package: str) -> str:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return "not installed"
-
-
-def _open_folder(folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder)))

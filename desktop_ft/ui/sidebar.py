@@ -48,6 +48,7 @@ class Sidebar(QFrame):
     def __init__(self, places: Sequence[Place], card: GpuCard, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setProperty("frame", "sidebar")
+        self.setObjectName("navigation")
         self.setAccessibleName(self.tr("Navigation"))
         self._places = tuple(places)
         self._card = card
@@ -55,7 +56,7 @@ class Sidebar(QFrame):
         self._group = QButtonGroup(self)
         self._buttons: dict[str, Button] = {}
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(8, 12, 8, 0)
+        layout.setContentsMargins(8, 12, 8, 4)
         layout.setSpacing(2)
         for place in self._places:
             layout.addWidget(self._new_button(place))

@@ -32,31 +32,38 @@ class WizardPlace(QWidget):
 
     def __init__(self, machine: MachineModel, preferences: Preferences, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._machine = machine
         self.model = NewRunModel(machine.device, parent=self)
-        catalogue = ModelCatalogue(machine.device, preferences.model_folders, parent=self)
-        catalogue.folder_used.connect(self.folder_used)
-        self.wizard = NewRunWizard(self.model, self, catalogue=catalogue)
+        self.catalogue = ModelCatalogue(machine.device, preferences.model_folders, parent=self)
+        self.catalogue.folder_used.connect(self.folder_used)
+        self.wizard = NewRunWizard(self.model, self, catalogue=self.catalogue)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.wizard)
-        self._machine = machine
         machine.changed.connect(self._on_machine_changed)
-        self.model.memory_changed.connect(lambda: self.prediction_changed.emit(self.predicted_bytes))
-        self.wizard.crashed.connect(self.crashed)
+        self.model.memory_changed.connect(self._on_memory_changed)
         self.wizard.start_requested.connect(self.start_requested)
         self.wizard.cancelled.connect(self.cancelled)
         self.wizard.error_raised.connect(self.error_raised)
+        self.wizard.crashed.connect(self.crashed)
         self.model.start()
-
-    def _on_machine_changed(self) -> None:
-        """A slot of this widget, so that Qt disconnects it with the widget."""
-        self.model.set_device(self._machine.device)
 
     @property
     def predicted_bytes(self) -> int:
         """What the run would need at its peak; 0 where it is not known."""
         return self.model.estimate.total_bytes if self.model.estimate is not None else 0
 
+    def set_folders(self, preferences: Preferences) -> None:
+        """Offer the models of other folders."""
+        self.catalogue.set_folders(preferences.model_folders)
+
     def close_down(self) -> None:
         """End what runs in the background."""
+        self._machine.changed.disconnect(self._on_machine_changed)
         self.model.close()
+
+    def _on_machine_changed(self) -> None:
+        self.model.set_device(self._machine.device)
+
+    def _on_memory_changed(self) -> None:
+        self.prediction_changed.emit(self.predicted_bytes)
