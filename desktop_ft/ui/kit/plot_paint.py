@@ -13,10 +13,12 @@ from PySide6.QtWidgets import QWidget
 
 from desktop_ft.ui.kit.fonts import em, font
 from desktop_ft.ui.kit.plot_math import linear_ticks, log_ticks, spread
-from desktop_ft.ui.kit.text import format_number
+from desktop_ft.ui.kit.text import format_learning_rate, format_number
 from desktop_ft.ui.kit.theme import theme, theme_manager
 
 MarkKind = Literal["line", "points", "future", "band"]
+MOST_DECIMALS = 3
+"""Numbers of the left axis with more are written as people type learning rates: 2e-4."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,8 @@ class PlotFrame:
         if self.log:
             return [(v, f"{v:.3g}") for v in log_ticks(*self.y_range, count)]
         values, decimals = linear_ticks(*self.y_range, count)
+        if decimals > MOST_DECIMALS:
+            return [(v, format_learning_rate(v)) for v in values]
         return [(v, format_number(v, decimals)) for v in values]
 
     def x_ticks(self) -> list[tuple[float, str]]:
@@ -133,6 +137,13 @@ def paint_axes(painter: QPainter, place: PlotFrame) -> None:
     for value, text in place.x_ticks():
         spot = QRectF(place.x_pixel(value) - wide / 2, area.bottom() + 5, wide, high)
         painter.drawText(spot, Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignTop, text)
+
+
+def paint_empty(painter: QPainter, place: PlotFrame, text: str) -> None:
+    """In place of axes that would number nothing."""
+    painter.setFont(font("caption"))
+    painter.setPen(QColor(theme().text_3))
+    painter.drawText(place.area, Qt.AlignmentFlag.AlignCenter, text)
 
 
 def axis_width(place: PlotFrame) -> float:

@@ -29,7 +29,7 @@ from desktop_ft.ui.kit.plot_canvas import Canvas, new_curve
 from desktop_ft.ui.kit.plot_math import Array, Numbers, Smoother, merge_ranges, nearest_index
 from desktop_ft.ui.kit.plot_paint import CrossLine, EndLabel, PlotFrame, SeriesMark
 from desktop_ft.ui.kit.plot_series import PlotSeries, SeriesStyle, value_text, with_air
-from desktop_ft.ui.kit.text import Label, format_number
+from desktop_ft.ui.kit.text import ElidedLabel, Label, format_number
 from desktop_ft.ui.kit.theme import theme, theme_manager
 
 __all__ = ["ChartBox", "CurvePlot", "SeriesMark", "SeriesStyle", "link_crosshairs"]
@@ -48,6 +48,7 @@ class CurvePlot(QWidget):
         decimals: Digits of values in labels and in the crosshair's box.
         x_name: What x counts, before its number in the box.
         labels: Direct labels at the lines' ends (up to three lines).
+        box: Write the values beside the crosshair; a small chart has no room and says them elsewhere (see `crosshair_lines`).
     """
 
     crosshair_moved = Signal(object)
@@ -60,6 +61,7 @@ class CurvePlot(QWidget):
         decimals: int = 3,
         x_name: str = "",
         labels: bool = True,
+        box: bool = True,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
@@ -67,6 +69,7 @@ class CurvePlot(QWidget):
         self._decimals = decimals
         self._x_name = x_name or self.tr("step")
         self._with_labels = labels
+        self._with_box = box
         self._keep = 0.94
         self._log = False
         self._whole_x: tuple[float, float] | None = None
@@ -231,6 +234,16 @@ class CurvePlot(QWidget):
             if line is not None:
                 lines.append(line)
         return lines
+
+    def value_at(self, key: str) -> float | None:
+        """The drawn value of a series at the crosshair, else its newest; None where there is none."""
+        series = self._series[key]
+        if self._crosshair is None or not len(series.x):
+            return None if series.last is None else series.last[1]
+        if not series.x[0] <= self._crosshair <= series.x[-1]:
+            return None
+        value = float(series.drawn()[nearest_index(series.x, self._crosshair)])
+        return value if np.isfinite(value) else None
 
     def _snap(self, x: float) -> float:
         lines = [s for s in self._series.values() if len(s.x) and s.style != "points"]
@@ -426,7 +439,12 @@ class CurvePlot(QWidget):
         rough = PlotFrame(QRectF(0, 0, self.width(), max(self.height() - em(2.8), 1)), self.x_range(), self._y_range, self._log)
         return plot_paint.axis_width(rough), em(0.7), em(0.9), em(2.0)
 
+    def _is_empty(self) -> bool:
+        return not any(len(series.x) for series in self._series.values())
+
     def _paint_below(self, painter: QPainter) -> None:
+        if self._is_empty():
+            return
         place = self.frame_now()
         plot_paint.paint_grid(painter, place)
         if self._band is not None:
@@ -435,6 +453,10 @@ class CurvePlot(QWidget):
 
     def _paint_above(self, painter: QPainter) -> None:
         place = self.frame_now()
+        if self._is_empty():
+            plot_paint.paint_empty(painter, place, self.tr("No values yet"))
+            self._paint_ring(painter)
+            return
         plot_paint.paint_axes(painter, place)
         for series in self._series.values():
             plot_paint.paint_gaps(painter, place, series.gaps)
@@ -447,7 +469,10 @@ class CurvePlot(QWidget):
         if self._drag is not None:
             self._paint_drag(painter, place)
         if self._crosshair is not None and place.x_range[0] <= self._crosshair <= place.x_range[1]:
-            plot_paint.paint_crosshair(painter, place, self._snap(self._crosshair), self.crosshair_lines())
+            plot_paint.paint_crosshair(painter, place, self._snap(self._crosshair), self.crosshair_lines() if self._with_box else [])
+        self._paint_ring(painter)
+
+    def _paint_ring(self, painter: QPainter) -> None:
         if self.hasFocus():
             painter.setPen(QPen(QColor(theme().accent), 2))
             painter.drawRoundedRect(QRectF(self._canvas.viewport().rect()).adjusted(1, 1, -1, -1), 4, 4)
@@ -506,8 +531,9 @@ class ChartBox(QFrame):
         self.plot = plot
         self._value = Label(weight=600)
         self._value.hide()
-        self._heading = Label(title, "section" if main else "body", "" if main else "2")
-        head = row(self._heading, Label(note, tone="2"), None, *tools, self._value)
+        self._heading = Label(title, "section") if main else ElidedLabel(title, tone="2")
+        rest: tuple[QWidget, int] = (ElidedLabel(note, tone="2"), 1)
+        head = row(self._heading, rest, *tools, self._value) if note else row((self._heading, 1), *tools, self._value)
         head.addStrut(28 if main else 0)
         self.setLayout(column(head, (plot, 1), gap=4, pad=(12, 8, 12, 2)))
 

@@ -84,13 +84,24 @@ class RunActions(QObject):
         words = {"new": self.tr("Sta&rt"), "failed": self._again_words()}
         self.pause.setText(self.tr("&Pause") if is_live else words.get(stage, self.tr("&Resume")))
         self.pause.setEnabled(is_going or stage in {"new", "paused", "stopped", "failed", "crashed"})
-        for action in (self.stop, self.save, self.sample):
-            action.setEnabled(is_going)
-        self.save.setEnabled(is_going and stage != "starting")
-        self.sample.setEnabled(is_going and stage != "starting")
+        self.stop.setEnabled(is_going)
+        for action in (self.save, self.sample):
+            action.setEnabled(is_going and stage != "starting")
         self.export.setEnabled(not is_live and self._has_something())
         self.discard.setText(self.tr("Stop and &discard…") if is_live else self.tr("&Discard…"))
         self.discard.setEnabled(stage != "stopping")
+        self._give_reasons(stage)
+
+    def _give_reasons(self, stage: Stage) -> None:
+        """Why something can't be done now, for tooltips."""
+        reasons: dict[Stage, str] = {
+            "starting": self.tr("The model is not loaded yet"),
+            "stopping": self.tr("A checkpoint is being saved, then the run stops"),
+        }
+        reason = reasons.get(stage, "" if stage in LIVE_STAGES else self.tr("The run is not going"))
+        for action in (self.pause, self.stop, self.save, self.sample, self.discard):
+            action.setWhatsThis(reason)
+        self.export.setWhatsThis(self.tr("There is no checkpoint yet"))
 
     def _again_words(self) -> str:
         has_checkpoint = self._model is not None and self._model.last_checkpoint_step is not None

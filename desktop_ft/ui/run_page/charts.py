@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-import math
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 from PySide6.QtCore import QSignalBlocker, Qt, Signal
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QCheckBox, QFileDialog, QHBoxLayout, QMenu, QSlider, QWidget
+from PySide6.QtWidgets import QCheckBox, QFileDialog, QMenu, QSlider, QWidget
 
 from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.core.resolve import Resolved
 from desktop_ft.jobs.run_model import RunModel
 from desktop_ft.ui.kit.buttons import button
 from desktop_ft.ui.kit.fonts import em
-from desktop_ft.ui.kit.layout import column
+from desktop_ft.ui.kit.layout import column, grid
 from desktop_ft.ui.kit.plots import ChartBox, CurvePlot, link_crosshairs
-from desktop_ft.ui.kit.text import GIB, Label, format_gib, format_number
+from desktop_ft.ui.kit.text import DASH, GIB, Label, format_gib, format_learning_rate, format_number
 from desktop_ft.ui.run_page.facts import Prediction
 from desktop_ft.ui.run_page.schedule import future_rates
 
 DEFAULT_SMOOTHING: Final = 60
 _WIDE_EM: Final = 66
 """From this width on four small charts fit beside each other."""
+_MEDIUM_EM: Final = 47
+"""From this width on three do."""
+_NARROW_CHART_EM: Final = 15
+"""Below this width a small chart has room for short words only."""
 
 
 def smoothing_of(position: int) -> float:
@@ -57,15 +61,16 @@ class Charts(QWidget):
         self._resolved: Resolved | None = None
         self._prediction: Prediction | None = None
         self._free_bytes: int | None = None
-        self._exponent = 0
         self._prefers_gradients = False
         self.loss = CurvePlot(self.tr("Loss, nats per trained token"))
-        self.learning_rate = CurvePlot(self.tr("Learning rate"), decimals=2, labels=False)
-        self.tokens_per_second = CurvePlot(self.tr("Tokens per second"), decimals=0, labels=False)
-        self.grad_norm = CurvePlot(self.tr("Gradient norm"), decimals=2, labels=False)
-        self.memory = CurvePlot(self.tr("Memory, GiB"), decimals=2, labels=False)
+        self.learning_rate = CurvePlot(self.tr("Learning rate"), decimals=2, labels=False, box=False)
+        self.tokens_per_second = CurvePlot(self.tr("Tokens per second"), decimals=0, labels=False, box=False)
+        self.grad_norm = CurvePlot(self.tr("Gradient norm"), decimals=2, labels=False, box=False)
+        self.memory = CurvePlot(self.tr("Memory, GiB"), decimals=2, labels=False, box=False)
         self._add_series()
         link_crosshairs(self.plots())
+        for plot in self.plots():
+            plot.crosshair_moved.connect(self._show_values)
         self.smoothing, self.log_scale = self._new_slider(), QCheckBox(self.tr("Log scale"))
         self.log_scale.toggled.connect(self.loss.set_log)
         self.loss.log_scale_changed.connect(self.log_scale.setChecked)
@@ -73,12 +78,10 @@ class Charts(QWidget):
         self.export_menu = self._new_export_menu()
         self._loss_box = self._new_loss_box()
         self._small = self._new_small_boxes()
-        self._row = QHBoxLayout()
-        self._row.setSpacing(12)
-        for box in self._small.values():
-            self._row.addWidget(box, 1)
+        self._grid = grid(gap=12, line_gap=12)
+        self._arrangement: tuple[int, str] | None = None
         layout = column((self._loss_box, 62), gap=12)
-        layout.addLayout(self._row, 38)
+        layout.addLayout(self._grid, 38)
         self.setLayout(layout)
         self._choose_small()
         self._on_smoothing_changed(DEFAULT_SMOOTHING)
@@ -115,13 +118,15 @@ class Charts(QWidget):
         return menu
 
     def _new_loss_box(self) -> ChartBox:
-        words = Label(self.tr("Smoothing"), tone="2")
-        tools = (words, self.smoothing, self.log_scale, self.export)
+        self._smoothing_words = Label(self.tr("Smoothing"), tone="2")
+        tools = (self._smoothing_words, self.smoothing, self.log_scale, self.export)
         return ChartBox(self.tr("Loss"), self.loss, note=self.tr("nats per trained token"), main=True, tools=tools)
 
     def _new_small_boxes(self) -> dict[str, ChartBox]:
         self.to_gradients = button(kind="flat", icon_name="chevron-right", name=self.tr("Show the gradient norm"), on_click=self._on_switched)
         self.to_rates = button(kind="flat", icon_name="chevron-left", name=self.tr("Show the learning rate"), on_click=self._on_switched)
+        for switch in (self.to_gradients, self.to_rates):
+            switch.setFixedSize(em(2), em(1.5))
         return {
             "learning_rate": ChartBox(self.tr("Learning rate"), self.learning_rate, tools=(self.to_gradients,)),
             "grad_norm": ChartBox(self.tr("Gradient norm"), self.grad_norm, tools=(self.to_rates,)),
@@ -137,11 +142,28 @@ class Charts(QWidget):
         self._choose_small()
 
     def _choose_small(self) -> None:
-        is_wide = self.width() >= em(_WIDE_EM)
-        self._small["learning_rate"].setVisible(is_wide or not self._prefers_gradients)
-        self._small["grad_norm"].setVisible(is_wide or self._prefers_gradients)
-        self.to_gradients.setVisible(not is_wide)
-        self.to_rates.setVisible(not is_wide)
+        """Four in a row, or three with a switch, or two rows of two in a narrow window with a large font."""
+        is_row_of_three = em(_MEDIUM_EM) <= self.width() < em(_WIDE_EM)
+        hidden = ("learning_rate" if self._prefers_gradients else "grad_norm") if is_row_of_three else ""
+        arrangement = (2 if self.width() < em(_MEDIUM_EM) else 4, hidden)
+        if arrangement != self._arrangement:
+            self._arrangement = arrangement
+            self._place_small(*arrangement)
+        self.to_gradients.setVisible(is_row_of_three)
+        self.to_rates.setVisible(is_row_of_three)
+        self._smoothing_words.setVisible(self.width() >= em(_MEDIUM_EM))
+        self._show_limits()
+
+    def _place_small(self, num_columns: int, hidden: str) -> None:
+        for box in self._small.values():
+            self._grid.removeWidget(box)
+        shown = [box for name, box in self._small.items() if name != hidden]
+        for name, box in self._small.items():
+            box.setVisible(name != hidden)
+        for place, box in enumerate(shown):
+            self._grid.addWidget(box, *divmod(place, num_columns))
+        for column_number in range(4):
+            self._grid.setColumnStretch(column_number, 1 if column_number < min(num_columns, len(shown)) else 0)
 
     def _on_switched(self) -> None:
         self._prefers_gradients = not self._prefers_gradients
@@ -188,7 +210,7 @@ class Charts(QWidget):
         memory = curves["memory_bytes"]
         self.memory.set_data("memory", memory.steps, memory.values / GIB)
         self._show_limits()
-        self._show_values(model)
+        self._show_values()
 
     def _set_length(self, model: RunModel) -> None:
         length = float(max(model.num_steps, 1))
@@ -200,36 +222,34 @@ class Charts(QWidget):
         future_x, future_y = np.empty(0), np.empty(0)
         if self._resolved is not None and model.step < self._resolved.num_steps and model.status != "completed":
             future_x, future_y = future_rates(self._resolved, model.step, curve.last)
-        values = curve.values
-        known = np.concatenate([values, future_y])
-        highest = float(np.nanmax(known)) if np.isfinite(known).any() else 0.0
-        self._exponent = math.floor(math.log10(highest)) if highest > 0 else 0
-        scale = 10.0**-self._exponent
-        unit = f", × 1e{self._exponent}" if self._exponent else ""
-        self._small["learning_rate"].set_title(self.tr("Learning rate{0}").format(unit))
-        self.learning_rate.set_data("rate", curve.steps, values * scale)
-        self.learning_rate.set_data("future", future_x, future_y * scale)
+        self.learning_rate.set_data("rate", curve.steps, curve.values)
+        self.learning_rate.set_data("future", future_x, future_y)
 
     def _show_limits(self) -> None:
-        found = self._prediction
+        found, is_narrow = self._prediction, self.memory.width() < em(_NARROW_CHART_EM)
         if found is not None:
             half = (found.high_bytes - found.low_bytes) / 2
-            words = self.tr("predicted {0} ± {1}").format(format_gib(found.total_bytes, unit=False), format_number(half / GIB, 1))
-            self.memory.set_band(found.low_bytes / GIB, found.high_bytes / GIB, label=words)
+            words = self.tr("{0} ± {1}") if is_narrow else self.tr("predicted {0} ± {1}")
+            label = words.format(memory_words(found.total_bytes), format_number(half / GIB, 1 if half >= 0.1 * GIB else 2))
+            self.memory.set_band(found.low_bytes / GIB, found.high_bytes / GIB, label=label)
         if self._free_bytes is not None:
-            words = self.tr("free for this run {0}").format(format_gib(self._free_bytes, unit=False))
-            self.memory.set_reference(self._free_bytes / GIB, words)
+            words = self.tr("free {0}") if is_narrow else self.tr("free for this run {0}")
+            self.memory.set_reference(self._free_bytes / GIB, words.format(memory_words(self._free_bytes)))
 
-    def _show_values(self, model: RunModel) -> None:
-        def last(plot: CurvePlot, key: str, decimals: int) -> str:
-            values = plot.smoothed_values(key)
-            return format_number(float(values[-1]), decimals) if len(values) and np.isfinite(values[-1]) else ""
-
-        self._small["learning_rate"].set_value(last(self.learning_rate, "rate", 2))
-        self._small["grad_norm"].set_value(last(self.grad_norm, "norm", 2))
-        self._small["tokens_per_second"].set_value(last(self.tokens_per_second, "speed", 0))
-        peak = model.curves["memory_bytes"].last
-        self._small["memory"].set_value("" if peak is None else memory_words(peak))
+    def _show_values(self) -> None:
+        """Behind each small chart's name: the value at the crosshair, else the newest."""
+        model = self._model
+        if model is None:
+            return
+        memory = self.memory.value_at("memory")
+        texts = {
+            "learning_rate": format_learning_rate(self.learning_rate.value_at("rate")),
+            "grad_norm": format_number(self.grad_norm.value_at("norm"), 2),
+            "tokens_per_second": format_number(self.tokens_per_second.value_at("speed")),
+            "memory": DASH if memory is None else memory_words(memory * GIB),
+        }
+        for name, text in texts.items():
+            self._small[name].set_value("" if text == DASH else text)
 
     # --- tools -------------------------------------------------------------------------------------------------------------
 
@@ -258,8 +278,6 @@ class Charts(QWidget):
 
     def export_to(self, kind: str, path: str) -> None:
         """Write the loss chart as ``png``, ``svg`` or ``csv``."""
-        from pathlib import Path
-
         write = {"png": self.loss.export_png, "svg": self.loss.export_svg, "csv": self.loss.export_csv}[kind]
         try:
             write(Path(path))

@@ -32,6 +32,9 @@ class ActionButton(Button):
     def _on_action_changed(self) -> None:
         self.setText(self._action.text())
         self.setEnabled(self._action.isEnabled())
+        if not self._action.isEnabled():
+            self.setToolTip(self._action.whatsThis())
+            return
         keys = self._action.shortcut().toString()
         self.setToolTip(f"{spoken(self._action.text())} ({keys})" if keys else "")
 

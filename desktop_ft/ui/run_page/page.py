@@ -230,7 +230,7 @@ class RunPage(QFrame):
         self.run_actions.show_stage(stage)
         self.header.show_stage(stage)
         self.header.set_facts(facts_line(model.config, model.started_time))
-        self.samples.sample_now.setEnabled(self.run_actions.sample.isEnabled())
+        self.samples.sample_now.set_reason("" if self.run_actions.sample.isEnabled() else self.run_actions.sample.whatsThis())
         self.progress.show_words(progress_words(model, stage))
         self.banner.show_error(model.error if stage in WRONG_STAGES else None, model.error_details)
         self._refresh_tab(model)
@@ -260,7 +260,7 @@ class RunPage(QFrame):
         speeds = self.charts.tokens_per_second.smoothed_values("speed")
         self.figures.tokens_per_second.show_value(format_number(float(speeds[-1]) if len(speeds) else None))
         peak = model.curves["memory_bytes"].last
-        note = "" if peak is None else self.tr("GiB at its peak")
+        note = "" if peak is None else self.tr("GiB, peak")
         self.figures.memory.show_value(DASH if peak is None else memory_words(peak), note)
 
     def _refresh_health(self) -> None:

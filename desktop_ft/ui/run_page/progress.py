@@ -33,6 +33,7 @@ class ProgressLines(QWidget):
         for label, text in ((self._done, words.done), (self._note, words.note), (self._left, words.left), (self._until, words.until)):
             if label.text() != text:
                 label.setText(text)
+        self._until.setVisible(bool(words.until))
         self.bar.setVisible(words.share is not None)
         self.bar.setValue(round(_BAR_STEPS * (words.share or 0.0)))
         self.bar.setAccessibleDescription(", ".join(part for part in (words.done, words.note, words.left, words.until) if part))
