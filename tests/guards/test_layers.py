@@ -73,6 +73,7 @@ def test_one_planted_violation_is_enough(contract_id: str, tmp_path: Path) -> No
     package, module = {
         "layers": ("core", "desktop_ft.ui"),
         "core": ("core", "torch"),
+        "commands": ("commands", "torch"),
         "engine": ("engine", "PySide6"),
         "jobs": ("jobs", "trl"),
         "ui": ("ui", "peft"),
@@ -95,6 +96,7 @@ def test_finer_import_rules_hold() -> None:
         ("jobs/planted.py", "import PySide6", "PySide6"),
         ("cli.py", "import torch.nn", "torch.nn"),
         ("cli.py", "from desktop_ft.engine import train", "desktop_ft.engine.train"),
+        ("cli.py", "from desktop_ft.ui import app", "desktop_ft.ui.app"),
         ("__main__.py", "from transformers import AutoModel", "transformers.AutoModel"),
     ],
 )
