@@ -31,6 +31,7 @@ def pytest_configure(config: pytest.Config) -> None:
         HF_HUB_OFFLINE="1",
         HF_HUB_DISABLE_TELEMETRY="1",
         TOKENIZERS_PARALLELISM="false",
+        OMP_WAIT_POLICY="PASSIVE",  # threads that spin while they wait make the suite ten times slower on a busy machine
         PYTHON_KEYRING_BACKEND="keyring.backends.null.Keyring",
         # children import this tree, also where no installed copy of the project is
         PYTHONPATH=os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),

@@ -1,157 +1,121 @@
-"""``desktop-ft train``, ``resume``, ``stop`` and ``control``: what the run page's buttons do."""
+"""``desktop-ft train`` and ``resume``: the engine is started as a child and followed to its end."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Final, cast
+from typing import Annotated
 
 import typer
-import yaml
 
-from desktop_ft.commands.console import EXIT_FAILED, err, guarded, out, print_json
-from desktop_ft.commands.follow import Followed, follow, print_result
+from desktop_ft.commands.console import note, number_words, print_json, say, size_words
+from desktop_ft.commands.follow import Followed, fail_where_failed, listening, run_engine
+from desktop_ft.commands.options import JsonOption, RunArgument, SetOption, find_run, load_with_overrides, refuse_if_running
 from desktop_ft.core import events as ev
-from desktop_ft.core.config import RunConfig, config_from_values, parse_override, set_value
-from desktop_ft.core.config.files import read_values
-from desktop_ft.core.control import check_control_kind, send_control
+from desktop_ft.core.config import RunConfig
 from desktop_ft.core.errors import DesktopFtError
-from desktop_ft.core.eventlog import EventTail
-from desktop_ft.core.launcher import start_engine
-from desktop_ft.core.preflight import check_before_start
-from desktop_ft.core.runs import RunDir, create_run, live_engine, open_run
+from desktop_ft.core.forecast import check_disk, forecast_disk
+from desktop_ft.core.gpu import GpuReader, training_device
+from desktop_ft.core.memory import MemoryEstimate, estimate
+from desktop_ft.core.models import ModelInfo
+from desktop_ft.core.preflight import DataFacts, check_before_start, check_data
+from desktop_ft.core.runs import RunDir, create_run
 from desktop_ft.core.workspace import default_workspace
 
-_STOP_WAIT_SECONDS: Final = 600.0
-JsonOption = Annotated[bool, typer.Option("--json", help="JSON lines on standard output and nothing else there.")]
-SetOption = Annotated[list[str] | None, typer.Option("--set", help="Change one setting: PATH=VALUE. May be given again.")]
 
-
-def load_with_overrides(path: Path, overrides: Sequence[str] | None) -> RunConfig:
-    """A run's file with ``--set`` applied; every problem at once."""
-    values = read_values(path)
-    for text in overrides or ():
-        key, value = parse_override(text)
-        values = set_value(values, key, value)
-    return config_from_values(values, path.parent, str(path))
-
-
-@guarded
 def train(
     path: Annotated[Path, typer.Argument(metavar="RUN.yaml", help="The run's file.")],
     overrides: SetOption = None,
-    run_dir: Annotated[Path | None, typer.Option(help="Folder for the run; by default one in the workspace.")] = None,
+    run_dir: Annotated[
+        Path | None, typer.Option("--run-dir", metavar="DIR", help="Folder for the run; by default a new one in your workspace.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Train as the run's file says."""
+    """Train as a run's file says.
+
+    Model, data, memory and disk are checked first. Ctrl-C saves a checkpoint and stops; a second Ctrl-C kills the run.
+    """
     config = load_with_overrides(path, overrides)
-    check_before_start(config)
-    folder = run_dir.absolute() if run_dir else default_workspace().new_run_dir(config.name)
-    run = create_run(folder, config)
-    if not as_json:
-        out.print(f"Run folder: {run.path}", markup=False)
-    _finish(run, run_engine(run, as_json=as_json), as_json=as_json)
+    target = run_dir.absolute() if run_dir else default_workspace().runs
+    prepare(config, target)
+    run = create_run(run_dir.absolute() if run_dir else default_workspace().new_run_dir(config.name), config)
+    follow_run(run, as_json=as_json)
 
 
-@guarded
-def resume(
-    run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Folder of the run.")],
-    as_json: JsonOption = False,
-) -> None:
-    """Go on from the last sound checkpoint."""
-    run = open_run(run_dir)
+def resume(run_dir: RunArgument, as_json: JsonOption = False) -> None:
+    """Go on with a run from its last sound checkpoint.
+
+    With none, it starts from the beginning. Data, model and tokenizer must be what they were.
+    """
+    run = find_run(run_dir)
     refuse_if_running(run)
-    _finish(run, run_engine(run, as_json=as_json), as_json=as_json)
+    check_before_start(run.config())
+    follow_run(run, as_json=as_json)
 
 
-def run_engine(run: RunDir, *, as_json: bool) -> Followed:
-    """Start the engine on a run and follow it; only what it says from now on."""
-    tail = EventTail(run.events_file)
-    list(tail.read_all())
-    return follow(run.path, start_engine(run), tail, as_json=as_json)
+def prepare(config: RunConfig, target: Path) -> tuple[ModelInfo, DataFacts, MemoryEstimate | None]:
+    """Everything that can be known to be wrong before a child starts; says what is worth knowing.
 
-
-def refuse_if_running(run: RunDir) -> None:
-    """Raise where an engine works in the folder.
+    Args:
+        config: The run.
+        target: Where its folder will be.
 
     Raises:
-        DesktopFtError: ``run_is_running``.
+        DesktopFtError: As `check_before_start`, `check_data` and `check_disk`.
     """
-    mark = live_engine(run)
-    if mark is not None:
-        raise DesktopFtError(
-            "run_is_running", "This run is going already", f"Process {mark.pid} works in {run.path}.", "Stop it with: desktop-ft stop"
-        )
+    model = check_before_start(config)
+    facts = check_data(config, model)
+    for text in facts.notes:
+        note(f"Note: {text}")
+    try:
+        needed = _estimate(config, model, facts, target)
+    except DesktopFtError as error:
+        if error.code != "model_architecture_unknown":
+            raise
+        note(f"No estimate of the memory: {error.message}")
+        needed = None
+    return model, facts, needed
 
 
-def _finish(run: RunDir, followed: Followed, *, as_json: bool) -> None:
-    step = followed.last(ev.StepDone)
-    evaluation = followed.last(ev.EvaluationDone)
-    print_result(
-        {
-            "status": followed.status,
-            "run_dir": str(run.path),
-            "loss": step.loss if isinstance(step, ev.StepDone) else None,
-            "eval_loss": evaluation.loss if isinstance(evaluation, ev.EvaluationDone) else None,
-        },
-        as_json=as_json,
-    )
-    if followed.status not in ("completed", "stopped"):
-        raise typer.Exit(EXIT_FAILED)
+def _estimate(config: RunConfig, model: ModelInfo, facts: DataFacts, target: Path) -> MemoryEstimate:
+    device = training_device(GpuReader().read())
+    needed = estimate(config, model, device, facts.longest)
+    check_disk(target, forecast_disk(config, model, device, needed.choices).run_bytes)
+    if needed.verdict != "fits":
+        verdict = "may not fit" if needed.verdict == "tight" else "does not fit"
+        note(f"Warning: this run {verdict}: it needs about {size_words(needed.total_bytes)}, {size_words(needed.free_bytes)} are free.")
+        for suggestion in needed.suggestions[:2]:
+            note(f"  {suggestion.title} saves {size_words(suggestion.saves_bytes)}.")
+    return needed
 
 
-@guarded
-def stop(
-    run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Folder of the run.")],
-    as_json: JsonOption = False,
-) -> None:
-    """Save a checkpoint and end the run."""
-    run = open_run(run_dir)
-    if live_engine(run) is None:
-        raise DesktopFtError("run_not_running", "This run is not going", f"No engine works in {run.path}.", "Nothing is to be stopped.")
-    send_control(run.path, "stop")
-    deadline = time.monotonic() + _STOP_WAIT_SECONDS
-    while live_engine(run) is not None:
-        if time.monotonic() > deadline:
-            err.print("The engine has not ended yet; it stops after its current step.")
-            raise typer.Exit(EXIT_FAILED)
-        time.sleep(0.2)
-    print_result({"status": "stopped", "run_dir": str(run.path)}, as_json=as_json)
+def follow_run(run: RunDir, *, as_json: bool) -> Followed:
+    """Start the engine on a run, follow it, and say how it ended; leaves with exit status 1 where it failed."""
+    if as_json:
+        print_json({"run_dir": str(run.path)})
+    else:
+        note(f"Run folder: {run.path}")
+    with listening(as_json=as_json) as listen:
+        followed = run_engine(run, listen)
+    fail_where_failed(followed, as_json=as_json)
+    _show_result(run, followed, as_json=as_json)
+    return followed
 
 
-@guarded
-def control(
-    run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Folder of the run.")],
-    kind: Annotated[str, typer.Argument(help="save, sample, set or stop.")],
-    values: Annotated[list[str] | None, typer.Argument(help="For set: PATH=VALUE, such as training.learning_rate=1e-4.")] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Ask a running engine for something."""
-    checked = check_control_kind(kind)
-    run = open_run(run_dir)
-    if live_engine(run) is None:
-        raise DesktopFtError(
-            "run_not_running", "This run is not going", f"No engine works in {run.path}.", "Resume it first: desktop-ft resume"
-        )
-    changes = dict(parse_override(text) for text in values or ())
-    number = send_control(run.path, checked, _numbers(changes))
-    result: dict[str, object] = {"number": number, "control": checked}
+def _show_result(run: RunDir, followed: Followed, *, as_json: bool) -> None:
+    step, evaluation, finished = followed.last(ev.StepDone), followed.last(ev.EvaluationDone), followed.last(ev.RunFinished)
+    result: dict[str, object] = {
+        "status": followed.status,
+        "run_dir": str(run.path),
+        "step": finished.step if finished else 0,
+        "loss": step.loss if step else None,
+        "eval_loss": evaluation.loss if evaluation else None,
+    }
     if as_json:
         print_json(result)
+        return
+    losses = f"loss {number_words(step.loss if step else None)}, eval loss {number_words(evaluation.loss if evaluation else None)}"
+    say(f"The run is {followed.status} at step {result['step']}: {losses}")
+    if followed.status == "stopped":
+        say(f"Go on with it: desktop-ft resume {run.path}")
     else:
-        out.print(f"Asked for '{checked}' (request {number}); the run's events say when it is done.", markup=False)
-
-
-def _numbers(changes: dict[str, object]) -> dict[str, object]:
-    """YAML reads 1e-4 as text; a number is meant."""
-    return {path: _number(value) for path, value in changes.items()}
-
-
-def _number(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    try:
-        return float(value)
-    except ValueError:
-        return cast("object", yaml.safe_load(value))
+        say(f"Take the model away: desktop-ft export {run.path} --to merged --out DIR")

@@ -11,11 +11,30 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict, cast
+from typing import Final, TypedDict, cast
 
+from desktop_ft.core.config import DEMO, SETTINGS, Draft, RunConfig
+from desktop_ft.core.config.defaults import DEFAULT_RATES
 from desktop_ft.core.resources import resource_path
+
+DEMO_SETTINGS: Final[Mapping[str, object]] = {
+    "training.num_train_epochs": 2.0,
+    "training.learning_rate": 2e-3,
+    "data.max_length": 256,
+}
+"""What makes the demo finish in about a minute on two cores; the demo model is tiny, so its rate is high."""
+DEMO_NAME: Final = "my-first-run"
+NUM_DEMO_PROMPTS: Final = 4
+"""Of the held-out prompts, how many a run in the window answers as it goes."""
+DEMO_MIN_SHOWN: Final = 8
+"""Of the ten held-out prompts, how many show the behaviour after a training that went well."""
+_ANSWER_TOKENS: Final = 80
+"""The longest answer in the house style has about 60 tokens."""
+_EVAL_STEPS: Final = 16
+"""Of about 48: each evaluation answers every held-out prompt too."""
 
 _LABELS = ("Short answer:", "Good to know:", "Ask next:")
 # The longest right short answer in the demo's world has 8 words; a whole paragraph there is not the style.
@@ -44,6 +63,34 @@ class HeldOutPrompt:
     subject: str
     expected: str
     true_sentences: tuple[str, ...]
+
+
+def demo_draft() -> Draft:
+    """The demo model with the demo data: what the wizard starts from."""
+    chosen = Draft().with_values({"name": DEMO_NAME, "model.source": DEMO, "data.train": DEMO})
+    return chosen.with_values(demo_values(chosen))
+
+
+def demo_values(draft: Draft) -> Mapping[str, object]:
+    """What the settings that the demo touches should be for a draft: the demo's own with the demo, else the declared defaults."""
+    with_model = draft.get("model.source") == DEMO
+    with_data = draft.get("data.train") == DEMO
+    rate = DEFAULT_RATES[str(draft.get("method.kind"))]
+    defaults: dict[str, object] = {path: SETTINGS[path].default for path in DEMO_SETTINGS} | {"training.learning_rate": rate}
+    prompts = tuple(prompt.prompt for prompt in held_out_prompts()[:NUM_DEMO_PROMPTS]) if with_data else ()
+    return {**(DEMO_SETTINGS if with_model else defaults), "evaluation.sample_prompts": prompts}
+
+
+def demo_config() -> RunConfig:
+    """The run of ``desktop-ft demo``: as the wizard has it, with the held-out prompts answered before, while and after."""
+    prompts = [prompt.prompt for prompt in held_out_prompts()]
+    changes: dict[str, object] = {
+        "name": DEMO,
+        "evaluation.sample_prompts": prompts,
+        "evaluation.sample_max_new_tokens": _ANSWER_TOKENS,
+        "evaluation.eval_steps": _EVAL_STEPS,
+    }
+    return demo_draft().with_values(changes).validated()
 
 
 def demo_model_dir() -> Path:

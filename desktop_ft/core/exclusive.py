@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 from desktop_ft.core.files import write_error
@@ -29,7 +29,7 @@ else:
 
 
 @contextlib.contextmanager
-def exclusive(path: Path) -> Iterator[None]:
+def exclusive(path: Path) -> Generator[None]:
     """Wait for one's turn and hold the file; for moments only. A file system without locks gives no protection.
 
     Raises:

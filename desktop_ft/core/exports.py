@@ -101,7 +101,10 @@ def stored_dtype(folder: Path) -> WeightDtype:
         DesktopFtError: As `read_weights`.
     """
     name = read_weights(folder).dtype
-    return next((dtype for dtype in DTYPE_BYTES if dtype == name), "float32")
+    for dtype in DTYPE_BYTES:
+        if dtype == name:
+            return dtype
+    return "float32"
 
 
 def _bytes_to_write(to: ExportTarget, trained: Trained, base: Path, dtype: WeightDtype) -> int:
@@ -166,7 +169,10 @@ def _sound(run: RunDir, step: int) -> Checkpoint:
     if found is None:
         steps = ", ".join(str(checkpoint.step) for checkpoint in known) or "none"
         raise DesktopFtError(
-            "checkpoint_missing", "There is no such checkpoint", f"The run has no checkpoint of step {step}. It has: {steps}.", "Pick one of those."
+            "checkpoint_missing",
+            "There is no such checkpoint",
+            f"The run has no checkpoint of step {step}. It has: {steps}.",
+            "Pick one of those.",
         )
     damage = damage_of(found)
     if damage is not None:

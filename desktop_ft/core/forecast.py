@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from desktop_ft.core.config import RunConfig
+from desktop_ft.core.device import DeviceFacts
 from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.core.memory import Choices, make_plan
 from desktop_ft.core.memory.formulas import optimizer_bytes
@@ -15,7 +16,7 @@ from desktop_ft.core.memory.plan import BYTES_OF, adapter_parameters
 from desktop_ft.core.models import ModelInfo
 
 SMALL_FILES_BYTES: Final = 32 << 20
-"""Tokenizer, configuration, event log and random states of a folder."""
+"""Tokenizer, configuration, event log and random states of a folder, where the model's own files cannot be looked at."""
 _GIB: Final = 1 << 30
 
 
@@ -41,24 +42,33 @@ class DiskForecast:
         return self.checkpoints_bytes + self.result_bytes
 
 
-def forecast_disk(config: RunConfig, model: ModelInfo, choices: Choices) -> DiskForecast:
+def forecast_disk(config: RunConfig, model: ModelInfo, device: DeviceFacts, choices: Choices) -> DiskForecast:
     """How much a run will write.
 
     Raises:
         DesktopFtError: ``model_architecture_unknown``.
     """
-    plan = make_plan(config, model, choices)
+    plan = make_plan(config, model, device, choices)
     full = config.method.kind == "full"
     parameters = plan.num_parameters if full else adapter_parameters(plan)
     bytes_each = BYTES_OF[choices.dtype] if full else 4
-    result = parameters * bytes_each + SMALL_FILES_BYTES
+    small = _small_files_bytes(model)
+    result = parameters * bytes_each + small
     checkpoint = result + optimizer_bytes(plan, parameters, bytes_each)
     return DiskForecast(
         checkpoint_bytes=checkpoint,
         checkpoints_bytes=(config.output.save_total_limit + 1) * checkpoint,
         result_bytes=result,
-        merged_bytes=2 * plan.num_parameters + SMALL_FILES_BYTES,
+        merged_bytes=2 * plan.num_parameters + small,
     )
+
+
+def _small_files_bytes(model: ModelInfo) -> int:
+    """What goes beside the weights: everything in the model's folder but them."""
+    if not model.weight_files:
+        return SMALL_FILES_BYTES
+    weights = set(model.weight_files)
+    return sum(path.stat().st_size for path in model.path.iterdir() if path.is_file() and path not in weights)
 
 
 def check_disk(path: Path, needed_bytes: int) -> None:

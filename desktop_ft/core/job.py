@@ -26,6 +26,7 @@ JOB_VERSION: Final = 1
 ExportTarget = Literal["adapter", "merged"]
 EXPORT_TARGETS: Final[tuple[str, ...]] = get_args(ExportTarget)
 DTYPES: Final[tuple[str, ...]] = get_args(DtypeName)
+_START_AGAIN: Final = "Start the export or generation again."
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class GenerateRequest:
 
 
 JobRequest = ExportRequest | GenerateRequest
-REQUEST_TYPES: Final[Mapping[str, type[ExportRequest] | type[GenerateRequest]]] = {kind.kind: kind for kind in (ExportRequest, GenerateRequest)}
+REQUEST_TYPES: Final[Mapping[str, type[JobRequest]]] = {"export": ExportRequest, "generate": GenerateRequest}
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ def read_job(folder: Path) -> JobRequest:
     try:
         value = cast("object", json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError as error:
-        raise DesktopFtError("job_missing", "There is no job here", f"{folder} has no job.json.", "Start the export or generation again.") from error
+        raise DesktopFtError("job_missing", "There is no job here", f"{folder} has no job.json.", _START_AGAIN) from error
     except (OSError, ValueError) as error:
         raise _unreadable(path, str(error)) from error
     if not isinstance(value, dict):
@@ -257,4 +258,4 @@ def _invalid(problem: str) -> DesktopFtError:
 
 
 def _unreadable(path: Path, why: str) -> DesktopFtError:
-    return DesktopFtError("job_unreadable", "The job's file can't be read", f"{path}: {why}", "Start the export or generation again.")
+    return DesktopFtError("job_unreadable", "The job's file can't be read", f"{path}: {why}", _START_AGAIN)

@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final, cast
 
 from desktop_ft.core.config import DEMO, RunConfig
 from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.core.models import ModelInfo, read_model, resolve_model
 from desktop_ft.core.resources import resources_dir
+from desktop_ft.core.worker_client import run_task
+
+_DATA_SECONDS: Final = 3600.0
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What training will find in the data.
+
+    Attributes:
+        format: Of the training file.
+        longest: Tokens of the longest training example, after cutting.
+        notes: What a person should know, in sentences.
+    """
+
+    format: str
+    num_train_examples: int
+    num_eval_examples: int
+    longest: int
+    notes: tuple[str, ...]
 
 
 def resolve_data(source: str) -> Path:
@@ -34,6 +56,35 @@ def check_before_start(config: RunConfig) -> ModelInfo:
             "Choose the folder that an earlier run wrote, such as runs/<name>/adapter, or set model.adapter to null.",
         )
     return read_model(resolve_model(config.model.source, config.model.revision))
+
+
+def check_data(config: RunConfig, model: ModelInfo) -> DataFacts:
+    """Load the data in the worker child as the engine will; takes as long as that does.
+
+    Raises:
+        DesktopFtError: Whatever training would refuse: as `load_training_data`, or the worker's own.
+    """
+    data = config.data
+    payload: dict[str, object] = {
+        "path": str(resolve_data(data.train)),
+        "eval_path": None if data.eval is None else str(resolve_data(data.eval)),
+        "model_dir": str(model.path),
+        "fraction": data.split.fraction,
+        "seed": config.seed,
+        "format": data.format,
+        "columns": dict(data.columns),
+        "max_length": data.max_length,
+        "assistant_only_loss": data.assistant_only_loss,
+        "fixes": list(data.fixes),
+    }
+    answer = run_task("check", payload, _DATA_SECONDS)
+    return DataFacts(
+        format=str(answer["format"]),
+        num_train_examples=cast("int", answer["num_train_examples"]),
+        num_eval_examples=cast("int", answer["num_eval_examples"]),
+        longest=cast("int", answer["longest"]),
+        notes=tuple(cast("list[str]", answer["notes"])),
+    )
 
 
 def _check_file(path: Path) -> None:

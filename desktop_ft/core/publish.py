@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -19,13 +19,14 @@ from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.core.files import sync_folder, write_error
 from desktop_ft.core.processes import ProcessMark, is_alive, mark_of
 
+_READABLE: Final = 0o644
 PARTIAL: Final = ".partial-"
 REPLACED: Final = ".replaced-"
 _NAME: Final = re.compile(r"\.(partial|replaced)-(\d+)-(\d+)-[^-]+-(.+)")
 
 
 @contextmanager
-def partial_folder(target: Path) -> Iterator[Path]:
+def partial_folder(target: Path) -> Generator[Path]:
     """An empty folder beside the target, for what will become it; gone again when the block ends, published or not.
 
     Raises:
@@ -104,6 +105,7 @@ def _sync_tree(folder: Path) -> None:
         if path.is_dir():
             sync_folder(path)
         else:
+            path.chmod(_READABLE)  # safetensors writes files that only their owner may read
             with path.open("r+b") as file:
                 os.fsync(file.fileno())
     sync_folder(folder)

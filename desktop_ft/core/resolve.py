@@ -13,8 +13,8 @@ from typing import Final, cast
 
 import yaml
 
-from desktop_ft.core.config import RunConfig, config_from_values
-from desktop_ft.core.config.files import read_values
+from desktop_ft.core.config import RunConfig, validate
+from desktop_ft.core.config.files import migrate, read_values
 from desktop_ft.core.device import DeviceFacts
 from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.core.files import write_text
@@ -173,7 +173,7 @@ def load_resolved(path: Path) -> Resolved:
     if version != RESOLVED_VERSION or not isinstance(config, dict) or not isinstance(reasons, dict) or not isinstance(notes, list):
         raise _damaged(path)
     return Resolved(
-        config=config_from_values(cast("dict[str, object]", config), path.parent, str(path)),
+        config=validate(migrate(cast("dict[str, object]", config)), str(path)),
         reasons={str(key): str(value) for key, value in cast("dict[object, object]", reasons).items()},
         gradient_accumulation_steps=_whole(values, "gradient_accumulation_steps", path),
         steps_per_epoch=_whole(values, "steps_per_epoch", path),

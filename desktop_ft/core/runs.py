@@ -259,13 +259,20 @@ def damage_of(checkpoint: Checkpoint, *, read_content: bool = True) -> str | Non
     files = manifest.get("files")
     if not isinstance(files, dict) or not files:
         return "its manifest lists no files"
-    for name, entry in cast("dict[str, dict[str, object]]", files).items():
-        path = checkpoint.path / name
-        if not path.is_file():
-            return f"{name} is missing"
-        if path.stat().st_size != entry.get("bytes") or (read_content and sha256_of(path) != entry.get("sha256")):
-            return f"{name} is not what was saved"
-    return None
+    found = (_damage_of_file(checkpoint.path, name, entry, read_content) for name, entry in cast("dict[str, object]", files).items())
+    return next(filter(None, found), None)
+
+
+def _damage_of_file(folder: Path, name: str, entry: object, read_content: bool) -> str | None:
+    path = folder / name
+    expected = cast("dict[str, object]", entry) if isinstance(entry, dict) else {}
+    try:
+        is_same = path.stat().st_size == expected.get("bytes") and (not read_content or sha256_of(path) == expected.get("sha256"))
+    except FileNotFoundError:
+        return f"{name} is missing"
+    except OSError as error:
+        return f"{name} can't be read: {error.strerror or error}"
+    return None if is_same else f"{name} is not what was saved"
 
 
 def sound_checkpoints(run: RunDir) -> Iterator[Checkpoint]:

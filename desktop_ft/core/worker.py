@@ -66,12 +66,13 @@ def _inspect(payload: Payload) -> object:
         max_length=_optional_int(payload, "max_length"),
         format_name=_text(payload, "format", "auto"),
         columns=_columns(payload),
+        fixes=_texts(payload, "fixes"),
     )
     return report.to_dict()
 
 
 def _view(payload: Payload) -> object:
-    from desktop_ft.core.data.check import view_rows
+    from desktop_ft.core.data.view import view_rows
 
     tokenizer = _tokenizer(payload)
     if tokenizer is None:
@@ -83,7 +84,9 @@ def _view(payload: Payload) -> object:
         _optional_int(payload, "rows") or 10,
         format_name=_text(payload, "format", "auto"),
         columns=_columns(payload),
-        assistant_only_loss=bool(payload.get("assistant_only_loss", True)),
+        assistant_only_loss=payload.get("assistant_only_loss") is not False,
+        fixes=_texts(payload, "fixes"),
+        only=_indices(payload, "only"),
     )
     return {
         "rows": views,
@@ -94,8 +97,38 @@ def _view(payload: Payload) -> object:
     }
 
 
-TASKS: Mapping[str, Callable[[Payload], object]] = {"inspect": _inspect, "view": _view}
-"""Tasks by name. Payload of both: path, model_dir, max_length, format, columns; view also rows and assistant_only_loss."""
+def _check(payload: Payload) -> object:
+    """Load the data as the engine will, which refuses whatever training would refuse."""
+    from desktop_ft.core.data.dataset import load_training_data
+
+    tokenizer = _tokenizer(payload)
+    fraction, seed = payload.get("fraction"), payload.get("seed")
+    if tokenizer is None or not isinstance(fraction, int | float) or not isinstance(seed, int):
+        raise _bad_request("check needs model_dir, fraction and seed")
+    data = load_training_data(
+        _path(payload, "path"),
+        _path(payload, "eval_path") if payload.get("eval_path") is not None else None,
+        fraction=float(fraction),
+        seed=seed,
+        format=_text(payload, "format", "auto"),
+        columns=_columns(payload),
+        tokenizer=tokenizer,
+        max_length=_optional_int(payload, "max_length"),
+        assistant_only_loss=payload.get("assistant_only_loss") is not False,
+        fixes=_texts(payload, "fixes"),
+    )
+    return {
+        "format": data.format,
+        "num_train_examples": len(data.train),
+        "num_eval_examples": len(data.eval),
+        "longest": max(len(example.input_ids) for example in data.train),
+        "notes": list(data.notes),
+    }
+
+
+TASKS: Mapping[str, Callable[[Payload], object]] = {"inspect": _inspect, "view": _view, "check": _check}
+"""Tasks by name. Payload of all: path, model_dir, max_length, format, columns, fixes; view also rows, only and assistant_only_loss;
+check also eval_path, fraction, seed and assistant_only_loss."""
 
 
 def _path(payload: Payload, name: str) -> Path:
@@ -126,6 +159,16 @@ def _text(payload: Payload, name: str, default: str) -> str:
 def _columns(payload: Payload) -> dict[str, str]:
     value = payload.get("columns")
     return {str(role): str(name) for role, name in cast("Mapping[str, object]", value).items()} if isinstance(value, Mapping) else {}
+
+
+def _texts(payload: Payload, name: str) -> tuple[str, ...]:
+    value = payload.get(name)
+    return tuple(str(item) for item in cast("list[object]", value)) if isinstance(value, list) else ()
+
+
+def _indices(payload: Payload, name: str) -> frozenset[int] | None:
+    value = payload.get(name)
+    return frozenset(item for item in cast("list[object]", value) if isinstance(item, int)) if isinstance(value, list) else None
 
 
 def _bad_request(reason: str) -> DesktopFtError:

@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> int:
     if arguments[0] != "--wait":
         return work_in(Path(arguments[0]))
     folder = wait_for_folder()
-    return 0 if folder is None else work_in(folder)
+    return 0 if folder is None else work_in(folder, started=time.time())
 
 
 def wait_for_folder() -> Path | None:
@@ -63,8 +63,16 @@ def _detach(folder: Path) -> None:
     os.close(console)
 
 
-def work_in(folder: Path) -> int:
-    """Do what the folder asks for; returns the exit code."""
+def work_in(folder: Path, started: float | None = None) -> int:
+    """Do what the folder asks for.
+
+    Args:
+        folder: A run's or a job's.
+        started: When the folder was given to this process, seconds since the epoch; None: at its start.
+
+    Returns:
+        The exit code.
+    """
     if (folder / "job.json").is_file():
         from desktop_ft.engine.jobs import run_job
 
@@ -78,7 +86,7 @@ def work_in(folder: Path) -> int:
     except DesktopFtError as error:
         return _say(error)
     try:
-        return _train(run, mark)
+        return _train(run, mark, mark.started if started is None else started)
     except DesktopFtError as error:  # the event log itself cannot be written
         return _say(error)
     finally:
@@ -90,7 +98,7 @@ def _say(error: DesktopFtError) -> int:
     return 1
 
 
-def _train(run: RunDir, mark: ProcessMark) -> int:
+def _train(run: RunDir, mark: ProcessMark, started: float) -> int:
     """Train with everything told in the event log.
 
     Raises:
@@ -100,25 +108,22 @@ def _train(run: RunDir, mark: ProcessMark) -> int:
     stop = StopFlag()
     try:
         with stop_on_signals(stop):
-            status, step = _attempt(run, events, stop, mark)
-            events.write(RunFinished(status=status, step=step, seconds=time.time() - mark.started))
+            status, step = _attempt(run, events, stop, mark, started)
+            events.write(RunFinished(status=status, step=step, seconds=max(0.0, time.time() - started)))
     finally:
         events.close()
     return 1 if status == "failed" else 0
 
 
-def _attempt(run: RunDir, events: EventWriter, stop: StopFlag, mark: ProcessMark) -> tuple[FinishStatus, int]:
+def _attempt(run: RunDir, events: EventWriter, stop: StopFlag, mark: ProcessMark, started: float) -> tuple[FinishStatus, int]:
     events.write(PhaseChanged(phase="load", detail="Starting the engine"))
     from desktop_ft.engine.errors import Situation, error_event
 
     situation = Situation()
     try:
-        from desktop_ft.engine.device import use_one_gpu
-
-        use_one_gpu()
         from desktop_ft.engine.train import TrainingRun
 
-        outcome = TrainingRun(run, events, stop, mark, situation).train()
+        outcome = TrainingRun(run, events, stop, mark, started, situation).train()
     except (StopRequested, KeyboardInterrupt):
         return "stopped", situation.step
     except Exception as error:  # noqa: BLE001 - the engine's one border: an untranslated exception is shown as our bug

@@ -67,18 +67,18 @@ def _yaml(values: Mapping[str, object]) -> str:
 def run_record(facts: CardFacts) -> dict[str, object]:
     """The content of desktop_ft_run.yaml."""
     trained = facts.plan.trained
-    record: dict[str, object] = {
+    dtype = facts.plan.dtype if facts.request.to == "merged" else None
+    return {
         "version": RECORD_VERSION,
         "desktop_ft": __version__,
         "base_model": base_name(facts.config),
-        "export": {"to": facts.request.to, "dtype": facts.plan.dtype if facts.request.to == "merged" else None, "checkpoint": trained.checkpoint},
+        "export": {"to": facts.request.to, "dtype": dtype, "checkpoint": trained.checkpoint},
         "run": portable_config(facts.config),
         "resolved": _resolved(facts),
         "environment": _environment(facts.run),
         "results": results_of(facts.run, trained.checkpoint),
         "verification": None if facts.comparison is None else _verification(facts.comparison),
     }
-    return record
 
 
 def _verification(comparison: Comparison) -> dict[str, object]:
@@ -194,7 +194,8 @@ def results_of(run: RunDir, checkpoint: int | None = None) -> dict[str, object]:
 
 def card_text(facts: CardFacts, record: Mapping[str, object]) -> str:
     """The whole README.md."""
-    parts = [_front_matter(facts), _introduction(facts), _usage(facts), _results(record), _checked(facts), _made_with(record), _embedded(record)]
+    about = (_front_matter(facts), _introduction(facts), _usage(facts))
+    parts = (*about, _results(record), _checked(facts), _made_with(record), _embedded(record))
     return "\n".join(part.strip("\n") + "\n" for part in parts if part)
 
 

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from torch.optim.lr_scheduler import LambdaLR
 
 LEARNING_RATE: Final = "training.learning_rate"
+_CLOCK_SECONDS: Final = 2.0
+"""How far a process's start and a file's time may be apart where they are the same: start times count from a rounded boot."""
+
 _STALE: Final = "This was asked of an earlier start of the run, which has ended."
 
 
@@ -30,7 +33,7 @@ class ControlFolder:
     Args:
         run: The run's folder.
         events: Where requests are answered.
-        started: When this child started, seconds since the epoch; what was asked before that was asked of another.
+        started: When this child took the folder, seconds since the epoch; what was asked before that was asked of another.
     """
 
     def __init__(self, run: EngineDir, events: EventWriter, started: float) -> None:
@@ -38,7 +41,7 @@ class ControlFolder:
         self._events = events
         self._last = _last_answered(run)
         for control in read_controls(run.path, self._last):
-            if (run.path / "control" / f"{control.number:06d}.json").stat().st_mtime >= started:
+            if (run.path / "control" / f"{control.number:06d}.json").stat().st_mtime >= started - _CLOCK_SECONDS:
                 break
             self.answer(control, accepted=False, message=_STALE)
             self._last = control.number
@@ -190,3 +193,5 @@ def set_learning_rate(scheduler: LambdaLR, rate: float) -> None:
             group["lr"].fill_(height)
         else:
             group["lr"] = height
+    # Trainer tells what get_last_lr() says, which torch otherwise renews only in the schedule's next step.
+    vars(inner)["_last_lr"] = [float(group["lr"]) for group in inner.optimizer.param_groups]

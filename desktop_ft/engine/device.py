@@ -62,17 +62,6 @@ def _cuda() -> DeviceFacts:
     )
 
 
-def use_one_gpu() -> None:
-    """Let torch see one GPU only, before it is initialised: Trainer would otherwise spread one batch over all of them."""
-    for variable in ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"):
-        visible = os.environ.get(variable)
-        if visible is None:
-            if variable == "CUDA_VISIBLE_DEVICES":
-                os.environ[variable] = "0"
-        elif "," in visible:
-            os.environ[variable] = visible.split(",")[0]
-
-
 def precision_of(dtype: DtypeName, device: DeviceFacts, *, trains_weights: bool) -> Precision:
     """Weights and autocast for a resolved dtype, as TRL has it: autocast on every accelerator, never on a CPU unless asked.
 

@@ -69,7 +69,8 @@ def check_unchanged(run: RunDir, hashes: Hashes) -> None:
         raise DesktopFtError(
             "base_changed",
             "The base model changed since this run started",
-            f"The hash of its {changed[0].removeprefix('model_')} was {str(before[changed[0]])[:12]} and is {str(hashes[changed[0]])[:12]} now.",
+            f"The hash of its {changed[0].removeprefix('model_')} was {str(before[changed[0]])[:12]} "
+            f"and is {str(hashes[changed[0]])[:12]} now.",
             "Put the model's folder back as it was to resume, or start a new run.",
         )
     if changed:

@@ -56,6 +56,7 @@ def load_examples(config: RunConfig, tokenizer: ModelTokenizer, events: EventWri
         tokenizer=tokenizer,
         max_length=data.max_length,
         assistant_only_loss=data.assistant_only_loss,
+        fixes=data.fixes,
         progress=tell,
     )
 
@@ -84,29 +85,32 @@ class Batches:
     """How the examples divide.
 
     Attributes:
-        num_examples: Rows of the training set (packed rows where it is packed).
+        num_rows: Rows of the training set: examples, or packed rows.
         global_batch_size: Rows per optimizer step.
+        is_packed: Whether a row is several examples.
     """
 
-    num_examples: int
+    num_rows: int
     global_batch_size: int
+    is_packed: bool
 
     def warnings(self) -> Iterator[WarningRaised]:
         """What is not as the person may think."""
-        rest = self.num_examples % self.global_batch_size
-        if self.num_examples < self.global_batch_size:
+        rest = self.num_rows % self.global_batch_size
+        rows = "packed rows" if self.is_packed else "examples"
+        if self.num_rows < self.global_batch_size:
             yield WarningRaised(
                 code="data_smaller_than_batch",
-                title="There are fewer examples than one batch holds",
-                message=f"Each step sees all {self.num_examples} examples, not {self.global_batch_size}; one epoch is one step.",
+                title=f"There are fewer {rows} than one batch holds",
+                message=f"Each step sees all {self.num_rows} {rows}, not {self.global_batch_size}; one epoch is one step.",
                 hint="Lower training.global_batch_size for more steps.",
             )
         elif rest:
             yield WarningRaised(
                 code="last_batch_partial",
                 title="The last batch of each epoch is smaller",
-                message=f"{self.num_examples} examples in batches of {self.global_batch_size} leave {rest} for the last one.",
-                hint="Nothing is left out; that step's gradient is just a mean over fewer examples.",
+                message=f"{self.num_rows} {rows} in batches of {self.global_batch_size} leave {rest} for the last one.",
+                hint=f"Nothing is left out; that step's gradient is just a mean over fewer {rows}.",
             )
 
 

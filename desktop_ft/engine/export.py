@@ -36,7 +36,6 @@ from desktop_ft.engine.merge import load_model, load_with_adapter, merged_model,
 from desktop_ft.engine.verify import (
     MIN_PROBES,
     SAMPLE_PROMPTS,
-    CausalModel,
     Comparison,
     Probe,
     chat_template_equal,
@@ -131,7 +130,8 @@ def _changed(base: Path, name: str, before: str | None, now: str | None) -> Desk
     return DesktopFtError(
         "base_changed" if is_base else "tokenizer_changed",
         f"The base model's {what} changed since the training",
-        f"{base.name}: the hash of its {what} was {str(before)[:12]} and is {str(now)[:12]} now. An export would not be the model that was trained.",
+        f"{base.name}: the hash of its {what} was {str(before)[:12]} and is {str(now)[:12]} now. "
+        "An export would not be the model that was trained.",
         "Put the model's folder back as it was, then export again.",
     )
 
@@ -206,11 +206,11 @@ def trained_dtype(run: RunDir, config: RunConfig, base: Path) -> WeightDtype:
     return "float32" if resolved == "float16" and config.method.kind == "full" else resolved
 
 
-def _placed(model: torch.nn.Module, num_bytes: int, device: DeviceFacts) -> CausalModel:
+def _placed(model: torch.nn.Module, num_bytes: int, device: DeviceFacts) -> torch.nn.Module:
     """On the GPU where it has room beside whatever else runs there, else where it is."""
     if device.kind in {"cuda", "rocm"} and device.free_bytes > num_bytes * _ROOM_ON_DEVICE:
-        model = model.to("cuda:0")
-    return cast("CausalModel", model)
+        return model.to("cuda:0")
+    return model
 
 
 def _free(device: DeviceFacts) -> None:
@@ -279,7 +279,7 @@ def differences(comparison: Comparison, limit: float, *, template_equal: bool, s
 # --- held-out text ------------------------------------------------------------------------------------------------------------
 
 
-def _probes(source: _Source, model: CausalModel, tokenizer: PreTrainedTokenizerBase, work: JobWork) -> list[Probe]:
+def _probes(source: _Source, model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, work: JobWork) -> list[Probe]:
     """Held-out examples of the run; where there are fewer than eight, prompts as well, answered by the trained model."""
     examples = held_out_examples(source.config, source.base, work)
     probes = probes_of_examples((example.input_ids, example.labels) for example in examples)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
@@ -80,14 +81,15 @@ class _Answering:
 
     def _continue(self, ids: list[int]) -> list[int]:
         inputs = torch.tensor([ids], device=self._model.device)
+        continue_text = cast("Callable[..., torch.Tensor]", self._model.generate)
         with torch.inference_mode():
-            output = self._model.generate(
+            output = continue_text(
                 input_ids=inputs,
                 attention_mask=torch.ones_like(inputs),
                 generation_config=self._settings(),
                 stopping_criteria=StoppingCriteriaList([_AskedToStop(self._work)]),
             )
-        return cast("list[int]", cast("torch.Tensor", output)[0, len(ids) :].tolist())
+        return cast("list[int]", output[0, len(ids) :].tolist())
 
     def _settings(self) -> GenerationConfig:
         request = self._request
@@ -109,7 +111,7 @@ class _AskedToStop(StoppingCriteria):
         self._work = work
         self._num_tokens = 0
 
-    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor, **kwargs: object) -> torch.BoolTensor:
+    def __call__(self, input_ids: torch.LongTensor, scores: tuple[torch.Tensor] | None, **kwargs: object) -> torch.BoolTensor:
         """Whether to end each sequence of the batch, [B]."""
         self._num_tokens += 1
         is_asked = self._num_tokens % _CHECK_EVERY_TOKENS == 0 and self._work.is_stopping()

@@ -138,19 +138,16 @@ def _carry_out(job: JobDir, request: JobRequest, events: EventWriter, mark: Proc
     return status
 
 
-def _work(
-    job: JobDir, request: JobRequest, events: EventWriter, mark: ProcessMark, stop: StopFlag, situation: Situation
-) -> None:
-    """torch and the libraries are imported here, after the first event: the window shows a sign of life at once."""
+def _work(job: JobDir, request: JobRequest, events: EventWriter, mark: ProcessMark, stop: StopFlag, situation: Situation) -> None:
+    """Torch and the libraries are imported here, after the first event: the window shows a sign of life at once."""
     from desktop_ft.engine.controls import ControlFolder
     from desktop_ft.engine.quiet import quieten, quieten_libraries
 
     events.write(PhaseChanged(phase="load", detail="Starting"))
     quieten()
-    from desktop_ft.engine.device import detect_device, use_one_gpu
+    from desktop_ft.engine.device import detect_device
 
     quieten_libraries()
-    use_one_gpu()
     device = detect_device()
     events.write(RunStarted(pid=mark.pid, num_steps=0, device=device.name, device_bytes=device.total_bytes))
     work = JobWork(events, stop, ControlFolder(job, events, mark.started), situation)

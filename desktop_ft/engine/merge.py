@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import Final, cast
 
 import torch
-from peft import LoraConfig, PeftModel
-from peft.tuners.lora import LoraLayer
+from peft import PeftModel
+from peft.tuners.lora import LoraModel
+from peft.tuners.tuners_utils import BaseTunerLayer
 from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel
 
 from desktop_ft.core.errors import DesktopFtError
+from desktop_ft.core.exports import WeightDtype, stored_dtype
 from desktop_ft.core.files import write_json
 from desktop_ft.engine.device import DTYPES
-from desktop_ft.core.exports import WeightDtype, stored_dtype
 
 MAX_SHARD_SIZE: Final = "4GB"
 
@@ -55,7 +56,7 @@ def put_adapter(model: PreTrainedModel, adapter: Path) -> PeftModel:
     missing = next((str(item.message) for item in caught if "missing adapter keys" in str(item.message)), None)
     if missing is not None:
         raise _mismatch(adapter, missing)
-    return cast("PeftModel", with_adapter.eval())
+    return with_adapter.eval()
 
 
 def _mismatch(adapter: Path, why: str) -> DesktopFtError:
@@ -75,15 +76,18 @@ def merge_adapter(model: PeftModel, dtype: WeightDtype) -> PreTrainedModel:
     """
     _untie_adapted(model)
     for name, layer in model.named_modules():
-        if isinstance(layer, LoraLayer):
+        if isinstance(layer, BaseTunerLayer):
             _merge_layer(name, layer, DTYPES[dtype])
-    merged = cast("PreTrainedModel", cast("torch.nn.Module", model.base_model).unload())  # pyright: ignore[reportCallIssue]
-    return merged.to(DTYPES[dtype]).eval()  # pyright: ignore[reportArgumentType]
+    tuner = model.base_model
+    assert isinstance(tuner, LoraModel)
+    plain = tuner.unload().to(DTYPES[dtype]).eval()
+    assert isinstance(plain, PreTrainedModel)
+    return plain
 
 
-def _merge_layer(name: str, layer: LoraLayer, dtype: torch.dtype) -> None:
-    module = cast("torch.nn.Module", layer)
-    module.to(torch.float32)
+def _merge_layer(name: str, layer: BaseTunerLayer, dtype: torch.dtype) -> None:
+    assert isinstance(layer, torch.nn.Module)
+    layer.to(torch.float32)
     try:
         layer.merge(safe_merge=True)
     except ValueError as error:
@@ -103,9 +107,9 @@ def _untie_adapted(model: PeftModel) -> None:
     """
     plain = cast("PreTrainedModel", model.get_base_model())
     inner, outer = plain.get_input_embeddings(), plain.get_output_embeddings()
-    if not isinstance(outer, torch.nn.Module) or not (isinstance(inner, LoraLayer) or isinstance(outer, LoraLayer)):
+    if not isinstance(outer, torch.nn.Module) or not (isinstance(inner, BaseTunerLayer) or isinstance(outer, BaseTunerLayer)):
         return
-    source, target = (cast("torch.nn.Module", part.get_base_layer() if isinstance(part, LoraLayer) else part) for part in (inner, outer))
+    source, target = (part.get_base_layer() if isinstance(part, BaseTunerLayer) else part for part in (inner, outer))
     if source.weight is target.weight:
         target.weight = torch.nn.Parameter(cast("torch.Tensor", target.weight).detach().clone(), requires_grad=False)
         plain.config.tie_word_embeddings = False
@@ -188,11 +192,3 @@ def _ids(value: object) -> list[int]:
     if isinstance(value, int):
         return [value]
     return [item for item in cast("list[object]", value) if isinstance(item, int)] if isinstance(value, list) else []
-
-
-def adapter_kind(adapter: Path) -> str:
-    """LoRA, DoRA or rsLoRA, with its rank, for the card."""
-    config = LoraConfig.from_pretrained(str(adapter))
-    assert isinstance(config, LoraConfig)
-    name = "DoRA" if config.use_dora else "rsLoRA" if config.use_rslora else "LoRA"
-    return f"{name}, rank {config.r}, alpha {config.lora_alpha:g}"

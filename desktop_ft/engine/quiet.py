@@ -1,4 +1,4 @@
-"""Keeping the console for what matters: no progress bars, no telemetry, and none of the known lines that mean nothing.
+"""What is set before the libraries are imported: one GPU, no telemetry, no progress bars, none of the known lines that mean nothing.
 
 Must be called before transformers, trl, peft or datasets are imported; it imports none of them.
 """
@@ -12,6 +12,7 @@ import warnings
 
 def quieten() -> None:
     """Set what the libraries read when they are imported."""
+    use_one_gpu()
     os.environ.update(
         HF_HUB_DISABLE_TELEMETRY="1",
         DO_NOT_TRACK="1",
@@ -25,6 +26,17 @@ def quieten() -> None:
     # PEFT and torch warn about their own calls of each other.
     warnings.filterwarnings("ignore", category=FutureWarning)
     warnings.filterwarnings("ignore", category=DeprecationWarning)
+
+
+def use_one_gpu() -> None:
+    """Let torch see one GPU only, before anything counts them: Trainer would otherwise spread one batch over all of them."""
+    for variable in ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"):
+        visible = os.environ.get(variable)
+        if visible is None:
+            if variable == "CUDA_VISIBLE_DEVICES":
+                os.environ[variable] = "0"
+        elif "," in visible:
+            os.environ[variable] = visible.split(",")[0]
 
 
 def _is_not_about_kernels(record: logging.LogRecord) -> bool:

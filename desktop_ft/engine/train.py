@@ -10,7 +10,7 @@ from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback
 
 from desktop_ft.core.base_model import base_hashes
-from desktop_ft.core.config import RunConfig
+from desktop_ft.core.config import SETTINGS, Draft, RunConfig
 from desktop_ft.core.data.dataset import TrainingData
 from desktop_ft.core.data.tokenizer import ModelTokenizer, load_tokenizer
 from desktop_ft.core.device import DeviceFacts
@@ -63,16 +63,17 @@ class TrainingRun:
         events: Its log.
         stop: Set when the run is to stop.
         mark: This process.
+        started: When it took the folder, seconds since the epoch.
         situation: Kept up to date for the translation of errors.
     """
 
-    def __init__(self, run: RunDir, events: EventWriter, stop: StopFlag, mark: ProcessMark, situation: Situation) -> None:
+    def __init__(self, run: RunDir, events: EventWriter, stop: StopFlag, mark: ProcessMark, started: float, situation: Situation) -> None:
         self._run = run
         self._events = events
         self._stop = stop
         self._mark = mark
         self._situation = situation
-        self._controls = ControlFolder(run, events, mark.started)
+        self._controls = ControlFolder(run, events, started)
 
     def train(self) -> Outcome:
         """Train, or go on from the last checkpoint, and save the result.
@@ -84,14 +85,18 @@ class TrainingRun:
         quieten_libraries()
         config = self._run.config()
         store = CheckpointStore(self._run, self._events, config.output.save_total_limit)
-        prepared = self._prepare(config, store)
+        store.clear_unsealed()
+        checkpoint = store.newest_sound()
+        if checkpoint is not None:
+            self._situation.step = checkpoint.step
+            config = self._settled(config)
+        prepared = self._prepare(config, checkpoint)
         sampling = self._sampling(prepared)
         trainer = self._trainer(prepared, self._model(prepared), store, sampling)
         num_steps = trainer.num_planned_steps()
         self._tell_start(prepared, trainer, num_steps)
         self._leave_if_stopped()
 
-        checkpoint = prepared.checkpoint
         if checkpoint is None:
             sampling.sample(0)
         self._enter("train")
@@ -109,7 +114,23 @@ class TrainingRun:
 
     # --- before the model is loaded ---
 
-    def _prepare(self, config: RunConfig, store: CheckpointStore) -> _Prepared:
+    def _settled(self, config: RunConfig) -> RunConfig:
+        """The settings of the first steps, for a resumed run to be the same run; says what was changed in run.yaml since."""
+        settled = load_resolved(self._run.resolved_file).config
+        now, then = Draft(config.model_dump(mode="json")), Draft(settled.model_dump(mode="json"))
+        changed = [path for path in SETTINGS if now.get(path) not in ("auto", then.get(path))]
+        if changed:
+            self._events.write(
+                WarningRaised(
+                    code="settings_kept",
+                    title="Changed settings do not apply to a resumed run",
+                    message=f"run.yaml was edited after the start: {', '.join(changed)}. The run goes on with the values it started with.",
+                    hint="Start a new run to use the new values.",
+                )
+            )
+        return settled
+
+    def _prepare(self, config: RunConfig, checkpoint: Checkpoint | None) -> _Prepared:
         self._enter("load", "Reading the model's files")
         model_dir = resolve_model(config.model.source, config.model.revision)
         model_info = read_model(model_dir)
@@ -121,11 +142,8 @@ class TrainingRun:
         if not own_tokenizer.exact:
             check_same_tokens(own_tokenizer, tokenizer, data.train)
 
-        store.clear_unsealed()
-        checkpoint = store.newest_sound()
-        self._situation.step = checkpoint.step if checkpoint else 0
         self._keep_environment(model_info, own_tokenizer, data, device, is_new=checkpoint is None)
-        resolved = self._resolve(config, model_info, device, data, is_new=checkpoint is None)
+        resolved = config if checkpoint else self._resolve(config, model_info, device, data)
         self._situation.config = resolved
         return _Prepared(resolved, model_info, tokenizer, device, data, checkpoint)
 
@@ -138,14 +156,11 @@ class TrainingRun:
             environment.check_unchanged(self._run, hashes)
         environment.record(self._run, device, str(model_info.path), hashes)
 
-    def _resolve(self, config: RunConfig, model_info: ModelInfo, device: DeviceFacts, data: TrainingData, *, is_new: bool) -> RunConfig:
-        """What every ``auto`` means; decided once, so that a resumed run is the same run."""
-        file = self._run.resolved_file
-        if not is_new and file.is_file():
-            return load_resolved(file).config
+    def _resolve(self, config: RunConfig, model_info: ModelInfo, device: DeviceFacts, data: TrainingData) -> RunConfig:
+        """What every ``auto`` means; decided once."""
         longest = max(len(example.input_ids) for example in data.train)
         resolved = resolve(config, model_info, device, len(data.train), len(data.eval), longest)
-        save_resolved(resolved, file)
+        save_resolved(resolved, self._run.resolved_file)
         return resolved.config
 
     # --- the model and its trainer ---
@@ -227,7 +242,7 @@ class TrainingRun:
                 device_bytes=device.total_bytes,
             )
         )
-        for warning in Batches(trainer.num_rows(), training.global_batch_size).warnings():
+        for warning in Batches(trainer.num_rows(), training.global_batch_size, is_packed=bool(prepared.config.data.packing)).warnings():
             self._events.write(warning)
         for note in data.notes:
             self._events.write(WarningRaised(code="data_note", title="About the data", message=note))

@@ -6,11 +6,12 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol, cast
+from typing import Final, cast
 
 import torch
 from jinja2 import TemplateError
 from transformers import GenerationConfig, PreTrainedTokenizerBase
+from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from desktop_ft.core.exports import WeightDtype
 from desktop_ft.engine.load import load_hf_tokenizer
@@ -34,19 +35,6 @@ SAMPLE_PROMPTS: Final = (
     "Why do leaves fall in autumn?",
 )
 """What is asked where a run has no held-out examples and names no prompts."""
-
-
-class CausalModel(Protocol):
-    """What verification needs of a model, with or without an adapter."""
-
-    @property
-    def device(self) -> torch.device:
-        """Where its weights are."""
-        ...
-
-    def __call__(self, *, input_ids: torch.Tensor, use_cache: bool) -> object:
-        """Logits of a batch."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -94,23 +82,29 @@ def kl_limit(*dtypes: WeightDtype) -> float:
     return 1e-4 if all(dtype == "float32" for dtype in dtypes) else 5e-3
 
 
-def compare_models(reference: CausalModel, candidate: CausalModel, probes: Sequence[Probe]) -> Comparison:
+def compare_models(reference: torch.nn.Module, candidate: torch.nn.Module, probes: Sequence[Probe]) -> Comparison:
     """Compare two models that are both in memory."""
     return compare_distributions(distributions(reference, probes), distributions(candidate, probes), len(probes))
 
 
-def distributions(model: CausalModel, probes: Iterable[Probe]) -> list[torch.Tensor]:
+def distributions(model: torch.nn.Module, probes: Iterable[Probe]) -> list[torch.Tensor]:
     """Log-probabilities at the probes' positions, float32 on the CPU, one [N, V] a probe."""
     return list(each_distribution(model, probes))
 
 
 @torch.inference_mode()
-def each_distribution(model: CausalModel, probes: Iterable[Probe]) -> Iterator[torch.Tensor]:
+def each_distribution(model: torch.nn.Module, probes: Iterable[Probe]) -> Iterator[torch.Tensor]:
     """As `distributions`, one after the other."""
     for probe in probes:
-        ids = torch.tensor([probe.input_ids], device=model.device)
-        logits = cast("torch.Tensor", getattr(model(input_ids=ids, use_cache=False), "logits"))  # noqa: B009 # the output's type is the model's own
-        yield logits[0, list(probe.positions)].float().log_softmax(-1).cpu()
+        yield _logits(model, probe.input_ids)[list(probe.positions)].float().log_softmax(-1).cpu()
+
+
+def _logits(model: torch.nn.Module, ids: Sequence[int]) -> torch.Tensor:
+    """Of one text, [T, V]."""
+    device = next(model.parameters()).device
+    output = cast("CausalLMOutputWithPast", model(input_ids=torch.tensor([list(ids)], device=device), use_cache=False))
+    assert output.logits is not None
+    return output.logits[0]
 
 
 def compare_distributions(reference: Sequence[torch.Tensor], candidate: Sequence[torch.Tensor], num_probes: int) -> Comparison:
@@ -154,15 +148,14 @@ def _within_limit(probes: Sequence[Probe]) -> list[Probe]:
 
 
 @torch.inference_mode()
-def probes_of_prompts(model: CausalModel, tokenizer: PreTrainedTokenizerBase, prompts: Iterable[str]) -> list[Probe]:
+def probes_of_prompts(model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, prompts: Iterable[str]) -> list[Probe]:
     """Probes of prompts, each continued by the model itself with its most likely tokens."""
     probes: list[Probe] = []
     for prompt in prompts:
         start = prompt_ids(tokenizer, prompt)[-MAX_PROBE_TOKENS:]
         ids = list(start)
         for _ in range(CONTINUATION_TOKENS):
-            logits = cast("torch.Tensor", getattr(model(input_ids=torch.tensor([ids], device=model.device), use_cache=False), "logits"))  # noqa: B009
-            ids.append(int(logits[0, -1].argmax()))
+            ids.append(int(_logits(model, ids)[-1].argmax()))
         probes.append(Probe(tuple(ids), tuple(range(len(start) - 1, len(ids) - 1))))
     return _within_limit(probes[:MAX_PROBES])
 
@@ -198,7 +191,7 @@ def end_of_turn_id(tokenizer: PreTrainedTokenizerBase) -> int | None:
     except TemplateError:
         return None
     _, _, tail = rendered.rpartition(_MARK)
-    special = set(cast("list[int]", tokenizer.all_special_ids))
+    special = set(tokenizer.all_special_ids)
     special |= {index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
     ids = cast("list[int]", tokenizer(tail, add_special_tokens=False)["input_ids"])
     return next((token for token in ids if token in special), None)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import QObject, Signal, Slot
 
 from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.jobs.kept_thread import KeptThread
@@ -49,8 +49,12 @@ class BackgroundTask(KeptThread):
     progress_changed = Signal(object)
     """`TaskProgress`, at most 10 a second, and the last."""
 
+    _ended = Signal(object, object)
+    """Result and error, to this object's own thread: a result that waits there while `cancel` is called must not come either."""
+
     def __init__(self, work: Work, parent: QObject | None = None) -> None:
         super().__init__(parent)
+        self._ended.connect(self._on_ended)
         self._work = work
         self._cancelled = threading.Event()
         self._last_progress = 0.0
@@ -72,13 +76,20 @@ class BackgroundTask(KeptThread):
         try:
             result = self._work(self.is_cancelled, self._report)
         except DesktopFtError as error:
-            if not self.is_cancelled():
-                self.failed.emit(error)
+            self._ended.emit(None, error)
         except Exception:  # noqa: BLE001 # the border to the crash dialog: a thread must not die in silence
             self.crashed.emit(traceback.format_exc())
         else:
-            if not self.is_cancelled():
-                self.succeeded.emit(result)
+            self._ended.emit(result, None)
+
+    @Slot(object, object)
+    def _on_ended(self, result: object, error: object) -> None:
+        if self.is_cancelled():
+            return
+        if error is not None:
+            self.failed.emit(error)
+        else:
+            self.succeeded.emit(result)
 
     def _report(self, done: int, total: int, detail: str) -> None:
         now = time.monotonic()

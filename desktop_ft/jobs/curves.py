@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final, Literal, TypeVar, cast
+from operator import attrgetter
+from typing import Final, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from desktop_ft.core.events import EvaluationDone, StepDone
 CurveName = Literal["loss", "grad_norm", "learning_rate", "tokens_per_second", "memory_bytes", "eval_loss"]
 CURVE_NAMES: Final[tuple[CurveName, ...]] = ("loss", "grad_norm", "learning_rate", "tokens_per_second", "memory_bytes", "eval_loss")
 _STEP_CURVES: Final = CURVE_NAMES[:-1]
+_STEP_VALUES: Final = attrgetter(*_STEP_CURVES)
 _FIRST_CAPACITY: Final = 256
 
 Floats = NDArray[np.float64]
@@ -61,8 +63,9 @@ class Curve:
             self.cut(int(steps[0]) - 1)
         end = self._size + len(steps)
         if end > len(self._steps):
-            self._steps = _grown(self._steps, end)
-            self._values = _grown(self._values, end)
+            num_more = max(len(self._steps), end - len(self._steps))
+            self._steps = np.concatenate((self._steps, np.empty(num_more, np.int64)))
+            self._values = np.concatenate((self._values, np.empty(num_more, np.float64)))
         self._steps[self._size : end] = steps
         self._values[self._size : end] = values
         self._size = end
@@ -75,12 +78,6 @@ class Curve:
 def _frozen(array: _Array) -> _Array:
     array.flags.writeable = False
     return array
-
-
-def _grown(array: _Array, least_size: int) -> _Array:
-    grown = np.empty(max(2 * len(array), least_size), dtype=array.dtype)
-    grown[: len(array)] = array
-    return grown
 
 
 class CurveStore:
@@ -101,8 +98,11 @@ class CurveStore:
         """Add optimizer steps to all of their curves; a step that comes again replaces everything from there on."""
         for part in _rising_parts(events):
             steps = np.fromiter((event.step for event in part), np.int64, len(part))
-            for name in _STEP_CURVES:
-                self._curves[name].extend(steps, _column(part, name))
+            columns = np.array([_STEP_VALUES(event) for event in part], np.float64).T  # None becomes NaN
+            memory = columns[_STEP_CURVES.index("memory_bytes")]
+            memory[memory == 0] = np.nan  # The engine does not know it.
+            for name, column in zip(_STEP_CURVES, columns, strict=True):
+                self._curves[name].extend(steps, column)
         self.version += 1
 
     def add_evaluation(self, event: EvaluationDone) -> None:
@@ -146,11 +146,3 @@ def _rising_parts(events: Sequence[StepDone]) -> Iterator[Sequence[StepDone]]:
             start = index
     if events:
         yield events[start:]
-
-
-def _column(events: Sequence[StepDone], name: CurveName) -> Floats:
-    values = (cast("float | None", getattr(event, name)) for event in events)
-    column = np.fromiter((np.nan if value is None else value for value in values), np.float64, len(events))
-    if name == "memory_bytes":
-        column[column == 0] = np.nan  # The engine does not know.
-    return column

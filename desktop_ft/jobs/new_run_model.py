@@ -7,32 +7,29 @@ change, so that the memory panel follows a control within a frame. Must not impo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Literal, cast
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from desktop_ft.core.advice import Advice, advise
 from desktop_ft.core.config import DEMO, Draft, RunConfig
+from desktop_ft.core.config.defaults import DEFAULT_RATES
+from desktop_ft.core.demo import DEMO_NAME, demo_draft, demo_values
 from desktop_ft.core.device import DeviceFacts
-from desktop_ft.core.errors import DesktopFtError, Problem
-from desktop_ft.core.memory.estimate import MemoryEstimate, estimate
+from desktop_ft.core.errors import ConfigError, DesktopFtError, Problem
+from desktop_ft.core.memory.estimate import MemoryEstimate, changed_config, estimate
 from desktop_ft.core.models import ModelInfo, read_model, resolve_model
 from desktop_ft.core.preflight import resolve_data
 from desktop_ft.core.resolve import Resolved, resolve
 from desktop_ft.core.worker_client import run_task
 from desktop_ft.jobs.background import BackgroundTask, IsCancelled, ReportProgress, Work
+from desktop_ft.jobs.data_facts import DataFacts
 
 PageName = Literal["model", "objective", "data", "method", "review"]
 PAGES: Final[tuple[PageName, ...]] = ("model", "objective", "data", "method", "review")
 VIEW_ROWS: Final = 50
 _DATA_SECONDS: Final = 600.0
-DEMO_SETTINGS: Final[Mapping[str, object]] = {
-    "training.num_train_epochs": 3.0,
-    "training.learning_rate": 1e-3,
-    "data.max_length": 256,
-}
-"""What makes the demo finish in about a minute on two cores; the demo model is tiny, so its rate is high."""
 _REREAD_DELAY_MS: Final = 250
 _REREAD_PATHS: Final = frozenset(
     {"data.train", "data.eval", "data.format", "data.columns", "data.max_length", "data.assistant_only_loss", "data.fixes"}
@@ -44,40 +41,6 @@ _PAGE_SECTIONS: Final[Mapping[PageName, tuple[str, ...]]] = {
     "method": ("method.", "training."),
     "review": ("name", "seed", "evaluation.", "output.", "training."),
 }
-
-
-@dataclass(frozen=True)
-class DataFacts:
-    """What the data worker found.
-
-    Attributes:
-        report: As ``data inspect --json``.
-        view: As ``data view --json``; None until a model is known.
-    """
-
-    report: Mapping[str, object]
-    view: Mapping[str, object] | None
-
-    @property
-    def num_usable(self) -> int:
-        """Rows that can be trained on."""
-        return cast("int", self.report["num_usable"])
-
-    @property
-    def findings(self) -> list[Mapping[str, object]]:
-        """Worst first."""
-        return cast("list[Mapping[str, object]]", self.report["findings"])
-
-    def num_rows_of(self, code: str) -> int:
-        """Rows that one finding names; 0 where it was not found."""
-        return next((cast("int", finding["num_rows"]) for finding in self.findings if finding["code"] == code), 0)
-
-    @property
-    def longest(self) -> int | None:
-        """Tokens of the longest row; None without a tokenizer."""
-        lengths = cast("Mapping[str, object]", self.report.get("lengths") or {})
-        longest = lengths.get("max")
-        return longest if isinstance(longest, int) and longest > 0 else None
 
 
 class NewRunModel(QObject):
@@ -96,6 +59,12 @@ class NewRunModel(QObject):
     """Facts, error or loading of the data changed."""
     memory_changed = Signal()
     """The estimate, what autos resolve to, or the advice changed."""
+    rows_viewed = Signal(str, object)
+    """The rows that `view_finding` asked for: the finding's code, and a list as `DataFacts.rows`."""
+    error_raised = Signal(object)
+    """`DesktopFtError` that belongs to no place on the screen."""
+    closed = Signal()
+    """Nothing comes any more."""
     crashed = Signal(object)
     """Traceback (str) of an exception that nobody expected."""
 
@@ -108,10 +77,16 @@ class NewRunModel(QObject):
         self.data: DataFacts | None = None
         self.data_error: DesktopFtError | None = None
         self.estimate: MemoryEstimate | None = None
+        self.estimate_error: DesktopFtError | None = None
+        """Why there is no estimate though the model is known; it does not keep a run from starting."""
+        self.rate_note = ""
+        """That the learning rate changed with the method; empty where it did not."""
         self.resolved: Resolved | None = None
         self.advice: tuple[Advice, ...] = ()
         self._model_task: BackgroundTask | None = None
         self._data_task: BackgroundTask | None = None
+        self._view_task: BackgroundTask | None = None
+        self._viewed_code = ""
         self._reread = QTimer(self)
         self._reread.setSingleShot(True)
         self._reread.setInterval(_REREAD_DELAY_MS)
@@ -138,8 +113,9 @@ class NewRunModel(QObject):
             self.read_model()
         if _REREAD_PATHS & changed.keys():
             self._reread.start()
+        self._compute()
         self.draft_changed.emit()
-        self._recompute()
+        self.memory_changed.emit()
 
     def set_device(self, device: DeviceFacts) -> None:
         """Take over what the device has free now."""
@@ -147,13 +123,53 @@ class NewRunModel(QObject):
             self.device = device
             self._recompute()
 
-    def choose_model(self, source: str) -> None:
+    def choose_model(self, source: str, revision: str = "main") -> None:
         """Train this model: a folder, a Hub id in the cache, or ``demo``."""
-        self.set("model.source", source)
+        if (source, revision) == (self.draft.get("model.source"), self.draft.get("model.revision")) and self.model_error is not None:
+            self.read_model()
+        self._choose({"model.source": source, "model.revision": revision})
 
     def choose_data(self, path: str) -> None:
         """Learn from this file; what was said about the columns of the last one is forgotten."""
-        self.set_values({"data.train": path, "data.format": "auto", "data.columns": {}, "data.fixes": ()})
+        if path == self.draft.get("data.train"):
+            self.read_data()
+        self._choose({"data.train": path, "data.format": "auto", "data.columns": {}, "data.fixes": ()})
+
+    def set_method(self, kind: Literal["lora", "full"]) -> None:
+        """Change how much of the model is trained; a learning rate that is still the other method's default goes along."""
+        before = str(self.draft.get("method.kind"))
+        if kind == before:
+            return
+        changes: dict[str, object] = {"method.kind": kind}
+        self.rate_note = ""
+        if self.draft.get("training.learning_rate") == DEFAULT_RATES[before]:
+            changes["training.learning_rate"] = DEFAULT_RATES[kind]
+            self.rate_note = self.tr("Changed with the method, from {0:g} to {1:g}.").format(DEFAULT_RATES[before], DEFAULT_RATES[kind])
+        self.set_values(changes)
+
+    def set_fix(self, name: str, *, wanted: bool) -> None:
+        """Leave rows out when reading, or take that back; the file stays as it is."""
+        kept = tuple(fix for fix in cast("tuple[str, ...]", self.draft.get("data.fixes")) if fix != name)
+        self.set("data.fixes", (*kept, name) if wanted else kept)
+
+    def _choose(self, changes: Mapping[str, object]) -> None:
+        """Set model or data with what follows from it: the demo's settings come and go, and so does a name that nobody typed."""
+        named_by_us = self.draft.get("name") == self.suggested_name(self.draft)
+        after = self.draft.with_values(changes)
+        before = demo_values(self.draft)
+        untouched = {path: value for path, value in demo_values(after).items() if self.draft.get(path) == before[path]}
+        values = {**changes, **untouched}
+        if named_by_us:
+            values["name"] = self.suggested_name(after)
+        self.set_values(values)
+
+    def suggested_name(self, draft: Draft) -> str:
+        """A run's name by its data and model."""
+        source, train = str(draft.get("model.source") or ""), str(draft.get("data.train") or "")
+        if source == DEMO and train == DEMO:
+            return DEMO_NAME
+        parts = (Path(train).name.split(".")[0], Path(source).name)
+        return "-".join(part.lower().replace(" ", "-") for part in parts if part)[:60].strip(".-") or DEMO_NAME
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
@@ -188,17 +204,45 @@ class NewRunModel(QObject):
         source = str(self.draft.get("data.train") or "")
         if source:
             payload = self._data_payload(source)
+            # a row that cannot be read is a finding; it must not keep the others from being seen
+            view_payload = {**payload, "rows": VIEW_ROWS, "fixes": list({*cast("list[str]", payload["fixes"]), "drop_malformed_rows"})}
             has_model = self.model is not None
 
             def work(cancelled: IsCancelled, _progress: ReportProgress) -> object:
                 report = run_task("inspect", payload, _DATA_SECONDS, cancelled)
                 if not has_model or not report["num_usable"]:
                     return DataFacts(report, None)
-                return DataFacts(report, run_task("view", {**payload, "rows": VIEW_ROWS}, _DATA_SECONDS, cancelled))
+                return DataFacts(report, run_task("view", view_payload, _DATA_SECONDS, cancelled))
 
             self._data_task = self._run(work, self._on_data_read, self._on_data_failed)
         else:
             self.data = None
+        self.data_changed.emit()
+
+    def view_finding(self, code: str) -> None:
+        """Read the rows that a finding names; `rows_viewed` brings them."""
+        if self.data is None or self.model is None:
+            return
+        finding = next((finding for finding in self.data.findings if finding["code"] == code), None)
+        if finding is None:
+            return
+        payload = {
+            **self._data_payload(str(self.draft.get("data.train"))),
+            "rows": VIEW_ROWS,
+            "only": cast("list[int]", finding["rows"])[:VIEW_ROWS],
+        }
+
+        def work(cancelled: IsCancelled, _progress: ReportProgress) -> object:
+            return run_task("view", payload, _DATA_SECONDS, cancelled)["rows"]
+
+        self._drop_view_task()
+        self._viewed_code = code
+        self._view_task = self._run(work, self._on_rows_viewed, self._on_view_failed)
+
+    def cancel_data(self) -> None:
+        """Stop reading the data; the last facts stay."""
+        self._reread.stop()
+        self._drop_data_task()
         self.data_changed.emit()
 
     def _data_payload(self, source: str) -> dict[str, object]:
@@ -210,6 +254,7 @@ class NewRunModel(QObject):
             "format": draft.get("data.format"),
             "columns": draft.get("data.columns"),
             "assistant_only_loss": draft.get("data.assistant_only_loss"),
+            "fixes": list(cast("tuple[str, ...]", draft.get("data.fixes"))),
         }
 
     def _run(self, work: Work, succeeded: Callable[[object], None], failed: Callable[[object], None]) -> BackgroundTask:
@@ -229,6 +274,11 @@ class NewRunModel(QObject):
         if self._data_task is not None:
             self._data_task.cancel()
         self._data_task = None
+
+    def _drop_view_task(self) -> None:
+        if self._view_task is not None:
+            self._view_task.cancel()
+        self._view_task = None
 
     def _on_model_read(self, model: object) -> None:
         self._model_task = None
@@ -255,11 +305,21 @@ class NewRunModel(QObject):
         self.data_changed.emit()
         self._recompute()
 
+    def _on_rows_viewed(self, rows: object) -> None:
+        self._view_task = None
+        self.rows_viewed.emit(self._viewed_code, rows)
+
+    def _on_view_failed(self, error: object) -> None:
+        self._view_task = None
+        self.error_raised.emit(error)
+
     def close(self) -> None:
         """End what runs in the background; nothing is emitted for it any more."""
         self._reread.stop()
         self._drop_model_task()
         self._drop_data_task()
+        self._drop_view_task()
+        self.closed.emit()
 
     # --- what follows ------------------------------------------------------------------------------------------------
 
@@ -280,21 +340,34 @@ class NewRunModel(QObject):
         held_out = round(total * cast("float", self.draft.get("data.split.fraction")))
         return total - held_out, held_out
 
+    def estimate_with(self, changes: Mapping[str, object]) -> MemoryEstimate | None:
+        """What the memory would be with other settings; None where that cannot be said."""
+        if self.model is None or self.model.shape is None or self.draft.problems():
+            return None
+        try:
+            config = changed_config(self.config(), changes)
+        except ConfigError:
+            return None
+        return estimate(config, self.model, self.device, self.data.longest if self.data else None)
+
     def _recompute(self) -> None:
-        self.estimate, self.resolved, self.advice = None, None, ()
+        self._compute()
+        self.memory_changed.emit()
+
+    def _compute(self) -> None:
+        """What follows from draft, model, data and device; before anyone is told, so that nobody sees half of a change."""
+        self.estimate, self.estimate_error, self.resolved, self.advice = None, None, None, ()
         if self.model is not None and not self.draft.problems():
             config = self.config()
             longest = self.data.longest if self.data else None
             num_train, num_eval = self.num_examples
+            self.resolved = resolve(config, self.model, self.device, max(num_train, 1), num_eval, longest)
             try:
                 self.estimate = estimate(config, self.model, self.device, longest)
-                self.resolved = resolve(config, self.model, self.device, max(num_train, 1), num_eval)
             except DesktopFtError as error:
-                self.model_error = error
+                self.estimate_error = error
             over_length = self.data.num_rows_of("over_length") if self.data else 0
-            dtype = self.resolved.config.model.dtype if self.resolved else None
-            self.advice = advise(config, num_train or None, num_over_length=over_length, dtype=dtype)
-        self.memory_changed.emit()
+            self.advice = advise(config, num_train or None, num_over_length=over_length, dtype=self.resolved.config.model.dtype)
 
     def problems(self, page: PageName) -> tuple[Problem, ...]:
         """Problems of the settings that stand on a page."""
@@ -325,7 +398,7 @@ class NewRunModel(QObject):
             return self.tr("The data are being read") if self.is_data_loading else self.tr("Choose a file of examples first")
         errors = [finding for finding in self.data.findings if finding["severity"] == "error"]
         if errors:
-            return str(errors[0]["title"])
+            return f"{errors[0]['title']}: {errors[0]['fix']}"
         return "" if self.data.num_usable else self.tr("No row of this file can be trained on")
 
     def _why_start_blocks(self) -> str:
@@ -336,8 +409,3 @@ class NewRunModel(QObject):
         if self.estimate is not None and self.estimate.verdict == "does_not_fit":
             return self.tr("The run does not fit in memory")
         return ""
-
-
-def demo_draft() -> Draft:
-    """The demo model with the demo data: what the wizard starts from."""
-    return Draft().with_values({"name": "my-first-run", "model.source": DEMO, "data.train": DEMO, **DEMO_SETTINGS})

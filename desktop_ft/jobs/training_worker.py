@@ -32,7 +32,6 @@ BATCH_SECONDS: Final = 0.1
 """Least time between two batches, and how often a quiet log is looked at."""
 DEFAULT_GRACE_SECONDS: Final = 120.0
 """How long a stop may take (a checkpoint is written) before the engine is killed."""
-_MAX_UNREAD_BATCHES: Final = 3
 _CONSOLE_TAIL_BYTES: Final = 16 << 10
 _HASH_AT_MOST_BYTES: Final = 512 << 20
 _CLOCK_TOLERANCE_SECONDS: Final = 1.0
@@ -223,15 +222,12 @@ class TrainingWorker(KeptThread):
         return is_drained
 
     def _read_batch(self, end: int | None = None) -> list[Event]:
-        """What there is to read in a tenth of a second."""
-        batch: list[Event] = []
-        deadline = time.monotonic() + BATCH_SECONDS
-        while not self._detached.is_set():
-            before = self._tail.position
-            batch += self._note(self._tail.read(end))
-            if self._tail.position == before or time.monotonic() > deadline:
-                break
-        return batch
+        """At most 1 MiB of the log (some 5000 events), once the owner has taken in the batch before.
+
+        Reading and taking in both need the interpreter's lock: side by side, each would make the other late.
+        """
+        self._wait_for_room()
+        return [] if self._detached.is_set() else self._note(self._tail.read(end))
 
     def _note(self, events: list[Event]) -> list[Event]:
         for event in events:
@@ -246,12 +242,19 @@ class TrainingWorker(KeptThread):
     def _pass_on(self, events: list[Event]) -> None:
         """Emit one batch once its time has come and the owner has read the earlier ones."""
         self._unsent += events
-        while self._unsent and not self._detached.is_set():
-            due = self._last_batch + BATCH_SECONDS - time.monotonic()
-            if due <= 0 and self._has_room():
-                self._emit_unsent()
+        if not self._unsent:
+            return
+        self._wait_for_room(self._last_batch + BATCH_SECONDS)
+        if not self._detached.is_set():
+            self._emit_unsent()
+
+    def _wait_for_room(self, due: float = 0.0) -> None:
+        """Wait until the owner has taken in what was emitted, and at least until ``due`` (monotonic); requests are served meanwhile."""
+        while not self._detached.is_set():
+            seconds = due - time.monotonic()
+            if seconds <= 0 and self._num_unread == 0:
                 return
-            self._wake.wait(max(due, 0.02))
+            self._wake.wait(max(seconds, 0.02))
             self._wake.clear()
             self._serve_requests(has_ended=self._engine is None)
 
@@ -260,9 +263,6 @@ class TrainingWorker(KeptThread):
         self._num_unread += 1
         self._last_batch = time.monotonic()
         self.events_received.emit(batch)
-
-    def _has_room(self) -> bool:
-        return self._num_unread < _MAX_UNREAD_BATCHES
 
     # --- requests ----------------------------------------------------------------------------------------------------
 

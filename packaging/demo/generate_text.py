@@ -79,9 +79,19 @@ class TextMaker:
         kinds = ("animal", "food", "thing", "job", "town", "person")
         self.by_kind = {kind: [e for e in self.world if e.kind == kind] for kind in kinds}
         self._exchanges: tuple[tuple[Callable[[], Messages], int], ...] = (
-            (self.question, 46), (self.yes_or_no, 9), (self.which_one, 6), (self.about, 8), (self.question_about, 6),
-            (self.find_by_fact, 6), (self.calculation, 6), (self.opposite, 3), (self.mix, 2), (self.calendar, 3), (self.small_talk, 4), (self.unknown, 1),
-        )  # fmt: skip
+            (self.question, 46),
+            (self.yes_or_no, 9),
+            (self.which_one, 6),
+            (self.about, 8),
+            (self.question_about, 6),
+            (self.find_by_fact, 6),
+            (self.calculation, 6),
+            (self.opposite, 3),
+            (self.mix, 2),
+            (self.calendar, 3),
+            (self.small_talk, 4),
+            (self.unknown, 2),
+        )
 
     def documents(self, count: int) -> Iterator[str]:
         """Yield ``count`` documents: ChatML for chats, bare text for the rest."""
@@ -196,7 +206,7 @@ class TextMaker:
         messages: Messages = []
         for turn, fact in enumerate(facts):
             asked = self.rng.choice(fact.questions)
-            if turn and entity.kind != "person" and entity.kind != "job" and asked.count(entity.subject) == 1 and self.rng.random() < 0.5:
+            if turn and entity.kind not in {"person", "job"} and asked.count(entity.subject) == 1 and self.rng.random() < 0.5:
                 asked = asked.replace(entity.subject, "it")
             if turn and self.rng.random() < 0.3:
                 asked = "And " + (asked if asked.startswith(("Can",)) else lower_start(asked))

@@ -68,7 +68,7 @@ def build_model(tokenizer: Tokenizer) -> LlamaForCausalLM:
         vocab_size=VOCAB_SIZE,
         hidden_size=256,
         intermediate_size=768,
-        num_hidden_layers=5,
+        num_hidden_layers=4,
         num_attention_heads=4,
         num_key_value_heads=2,
         max_position_embeddings=CONTEXT_TOKENS,
@@ -108,18 +108,19 @@ def train(model: LlamaForCausalLM, train_blocks: torch.Tensor, held_out: torch.T
     )
     batches = train_blocks[torch.randperm(len(train_blocks))].split(arguments.batch_size)
     started = time.perf_counter()
-    for step, batch in enumerate(batches):
+    for step, rows in enumerate(batches):
         rate = learning_rate_at((step + 1) / (len(batches) + 1), arguments.learning_rate)
         for group in (group for optimizer in optimizers for group in optimizer.param_groups):
             group["lr"] = rate
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        batch = rows.to(model.device)
+        with torch.autocast(model.device.type, dtype=torch.bfloat16):
             loss = model(input_ids=batch, labels=batch).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimizer in optimizers:
             optimizer.step()
             optimizer.zero_grad()
-        if step % 50 == 0 or step == len(batches) - 1:
+        if step % 25 == 0 or step == len(batches) - 1:
             seconds = time.perf_counter() - started
             speed = (step + 1) * batches[0].numel() / seconds
             print(f"step {step}/{len(batches)} loss {loss.item():.4f} {seconds:.0f} s {speed:.0f} tokens/s", flush=True)
@@ -128,7 +129,7 @@ def train(model: LlamaForCausalLM, train_blocks: torch.Tensor, held_out: torch.T
 @torch.no_grad()
 def evaluate(model: LlamaForCausalLM, blocks: torch.Tensor) -> float:
     """Mean loss in nats per token."""
-    losses = [model(input_ids=batch, labels=batch).loss.item() for batch in blocks.split(16)]
+    losses = [model(input_ids=batch, labels=batch).loss.item() for batch in blocks.to(model.device).split(16)]
     return sum(losses) / len(losses)
 
 
@@ -145,12 +146,13 @@ def main() -> None:
     """Train and save."""
     parser = argparse.ArgumentParser(description="Train the demo model from scratch.")
     parser.add_argument("--out", type=Path, default=ROOT / "resources" / "demo" / "model")
-    parser.add_argument("--tokens", type=int, default=3_000_000, help="training tokens, each seen once")
+    parser.add_argument("--tokens", type=int, default=1_300_000, help="training tokens, each seen once")
     parser.add_argument("--learning-rate", type=float, default=3e-3)
-    parser.add_argument("--batch-size", type=int, default=8, help="blocks in a batch")
+    parser.add_argument("--batch-size", type=int, default=12, help="blocks in a batch")
     parser.add_argument("--block-tokens", type=int, default=256)
     parser.add_argument("--seed", type=int, default=20)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(arguments.seed)
@@ -161,7 +163,7 @@ def main() -> None:
     documents = list(TextMaker(arguments.seed).documents(math.ceil(arguments.tokens / 40)))
     blocks = pack(documents, tokenizer, arguments.block_tokens)[: arguments.tokens // arguments.block_tokens]
     held_out = pack(list(TextMaker(arguments.seed + 1).documents(300)), tokenizer, arguments.block_tokens)
-    model = build_model(tokenizer)
+    model = build_model(tokenizer).to(arguments.device)
     parameters = sum(p.numel() for p in model.parameters())
     print(f"{parameters:,} parameters, vocabulary {tokenizer.get_vocab_size()}, {blocks.numel():,} training tokens", flush=True)
     train(model, blocks, held_out, arguments)

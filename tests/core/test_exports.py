@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import struct
-from collections import namedtuple
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -17,9 +18,16 @@ from desktop_ft.core.exports import default_out, export_dtype, find_trained, lis
 from desktop_ft.core.job import ExportRequest, create_job
 from desktop_ft.core.runs import RunDir, create_run, write_manifest
 
-Usage = namedtuple("Usage", "total used free")
 SIZES = {"F32": 4, "BF16": 2, "F16": 2}
 ROWS, WIDTH = 300, 50
+
+
+class Usage(NamedTuple):
+    """As shutil.disk_usage gives it."""
+
+    total: int
+    used: int
+    free: int
 
 
 def write_weights(path: Path, dtype: str = "BF16") -> None:
@@ -42,7 +50,7 @@ def run(tmp_path: Path, base: Path) -> RunDir:
 
 
 def merged(run: RunDir, **options: object) -> ExportRequest:
-    return ExportRequest(**{"run_dir": run.path, "to": "merged", "out": run.exports / "out", **options})  # pyright: ignore[reportArgumentType]
+    return dataclasses.replace(ExportRequest(run.path, "merged", run.exports / "out"), **options)
 
 
 def code_of(run: RunDir, base: Path, request: ExportRequest) -> str:

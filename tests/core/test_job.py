@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
 import pytest
 
 from desktop_ft.core.errors import DesktopFtError
-from desktop_ft.core.job import JOB_VERSION, ExportRequest, GenerateRequest, JobDir, JobRequest, create_job, create_job_in, is_job, list_jobs, read_job
+from desktop_ft.core.job import (
+    JOB_VERSION,
+    ExportRequest,
+    GenerateRequest,
+    JobDir,
+    JobRequest,
+    create_job,
+    create_job_in,
+    is_job,
+    list_jobs,
+    read_job,
+)
 from desktop_ft.core.runs import RunDir, live_engine
 
 EXPORT = ExportRequest(Path("/runs/a"), "merged", Path("/models/ä b"), overwrite=True, checkpoint=100, dtype="float16")
-GENERATE = GenerateRequest("demo", ("Hi?", "Ünd\n\"two\""), adapter=Path("/runs/a/adapter"), system="Be kind.", temperature=0.7, top_p=0.9, seed=3)
+GENERATE = GenerateRequest(
+    "demo", ("Hi?", 'Ünd\n"two"'), adapter=Path("/runs/a/adapter"), system="Be kind.", temperature=0.7, top_p=0.9, seed=3
+)
 
 
 @pytest.mark.parametrize("request_", [EXPORT, ExportRequest(Path("a"), "adapter", Path("b")), GENERATE, GenerateRequest("m", ("x",))])
@@ -38,7 +52,7 @@ def test_integer_is_a_number_where_one_is_wanted(tmp_path: Path) -> None:
     value = json.loads(job.job_file.read_text(encoding="utf-8"))
     value["request"]["temperature"] = 1
     job.job_file.write_text(json.dumps(value), encoding="utf-8")
-    assert read_job(job.path) == GenerateRequest("demo", GENERATE.prompts, GENERATE.adapter, system="Be kind.", temperature=1.0, top_p=0.9, seed=3)
+    assert read_job(job.path) == dataclasses.replace(GENERATE, temperature=1.0)
 
 
 @pytest.mark.parametrize(
@@ -89,5 +103,5 @@ def test_senseless_request_makes_no_folder(tmp_path: Path, request_: JobRequest,
 
 def test_saved_request_of_version_1_is_read() -> None:
     folder = Path(__file__).parents[1] / "data" / "jobs" / "export-v1"
-    assert read_job(folder) == ExportRequest(Path("/home/me/runs/a"), "merged", Path("/home/me/models/a"), checkpoint=40, dtype="bfloat16")
+    assert read_job(folder) == ExportRequest(Path("/data/runs/a"), "merged", Path("/data/models/a"), checkpoint=40, dtype="bfloat16")
     assert JobDir(folder).job_file.name == "job.json"

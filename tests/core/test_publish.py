@@ -33,16 +33,22 @@ def test_published_folder_has_its_name_only_at_the_end(tmp_path: Path) -> None:
     with partial_folder(target) as partial:
         (partial / "sub").mkdir()
         (partial / "sub" / "a.txt").write_text("whole", encoding="utf-8")
+        (partial / "sub" / "a.txt").chmod(0o600)
         assert not target.exists()
         publish(partial, target, overwrite=False)
     assert (target / "sub" / "a.txt").read_text(encoding="utf-8") == "whole"
     assert names(target.parent) == ["out-1"]
+    assert os.name != "posix" or (target / "sub" / "a.txt").stat().st_mode & 0o777 == 0o644
 
 
 def test_error_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), partial_folder(tmp_path / "out") as partial:
-        (partial / "a.txt").write_text("half", encoding="utf-8")
-        raise RuntimeError
+    def write_half() -> None:
+        with partial_folder(tmp_path / "out") as partial:
+            (partial / "a.txt").write_text("half", encoding="utf-8")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_half()
     assert names(tmp_path) == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import json
 import os
@@ -26,12 +27,11 @@ from desktop_ft.engine.jobs import run_job
 from tests.helpers.tiny_models import TEMPLATE, TinySpec, lora_config
 from tests.helpers.tiny_runs import TinyRun, make_run
 
-
 E = TypeVar("E", bound=Event)
 
 
 def export(run: RunDir, **options: object) -> list[Event]:
-    request = ExportRequest(**{"run_dir": run.path, "to": "merged", "out": run.exports / "out", **options})  # pyright: ignore[reportArgumentType]
+    request = dataclasses.replace(ExportRequest(run.path, "merged", run.exports / "out"), **options)
     job = create_job(run, request)
     code = run_job(job.path)
     events = list(EventTail(job.events_file).read_all())
@@ -99,7 +99,8 @@ def test_export_is_a_plain_model_with_its_card(tmp_path: Path) -> None:
     front = cast("dict[str, object]", yaml.safe_load(card.split("---")[1]))
     assert front["base_model"] == "base"
     assert front["library_name"] == "transformers"
-    for text in ("chats.jsonl", "| loss on held-out examples, first | 4.5 |", "| loss on held-out examples, last | 3.25 |", "f00d" * 16, "use_dora: true"):
+    losses = ("| loss on held-out examples, first | 4.5 |", "| loss on held-out examples, last | 3.25 |")
+    for text in ("chats.jsonl", *losses, "f00d" * 16, "use_dora: true"):
         assert text in card, text
     record = cast("dict[str, dict[str, object]]", yaml.safe_load((out / "desktop_ft_run.yaml").read_text(encoding="utf-8")))
     assert record["results"]["eval_loss_last"] == 3.25
@@ -154,7 +155,12 @@ def test_exports_of_a_run_are_listed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("file", "code"),
-    [("config.json", "base_changed"), ("model.safetensors", "base_changed"), ("tokenizer_config.json", "tokenizer_changed"), ("chat_template.jinja", "tokenizer_changed")],
+    [
+        ("config.json", "base_changed"),
+        ("model.safetensors", "base_changed"),
+        ("tokenizer_config.json", "tokenizer_changed"),
+        ("chat_template.jinja", "tokenizer_changed"),
+    ],
 )
 def test_changed_base_is_refused(tmp_path: Path, file: str, code: str) -> None:
     run = make_run(tmp_path)
@@ -194,7 +200,13 @@ def test_wrong_adapter_is_refused(tmp_path: Path) -> None:
 # --- what a failure leaves ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")], ids=type)
+FULL_DISK = (
+    OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
+    SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
+)
+
+
+@pytest.mark.parametrize("error", FULL_DISK, ids=type)
 def test_full_disk_in_the_middle_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     run = make_run(tmp_path)
     from desktop_ft.engine import export as export_room

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoTokenizer, LlamaForCausalLM, PreTrainedModel
 
 from desktop_ft.core.control import send_control
 from desktop_ft.core.device import DeviceFacts
@@ -21,7 +24,7 @@ PROMPTS = ("What is the capital of France?", "And of Spain?")
 
 
 def answers(folder: Path, model: Path, **options: object) -> list[str]:
-    request = GenerateRequest(**{"model": str(model), "prompts": PROMPTS, "max_new_tokens": 12, **options})  # pyright: ignore[reportArgumentType]
+    request = dataclasses.replace(GenerateRequest(str(model), PROMPTS, max_new_tokens=12), **options)
     job = create_job_in(folder, request)
     assert run_job(job.path) == 0
     samples = [event for event in EventTail(job.events_file).read_all() if isinstance(event, SampleDone)]
@@ -31,11 +34,13 @@ def answers(folder: Path, model: Path, **options: object) -> list[str]:
 
 def test_greedy_answers_are_those_of_plain_transformers(tmp_path: Path) -> None:
     folder = make_model(tmp_path / "model")
-    model, tokenizer = AutoModelForCausalLM.from_pretrained(str(folder), dtype=torch.float32), AutoTokenizer.from_pretrained(str(folder))
+    model = cast("PreTrainedModel", LlamaForCausalLM.from_pretrained(str(folder), dtype=torch.float32))
+    tokenizer = AutoTokenizer.from_pretrained(str(folder))
     expected: list[str] = []
     for prompt in PROMPTS:
-        inputs = tokenizer.apply_chat_template([{"role": "user", "content": prompt}], add_generation_prompt=True, return_tensors="pt", return_dict=True)
-        output = model.generate(**inputs, max_new_tokens=12, do_sample=False)
+        messages = [{"role": "user", "content": prompt}]
+        inputs = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+        output = cast("Callable[..., torch.Tensor]", model.generate)(**inputs, max_new_tokens=12, do_sample=False)
         expected.append(tokenizer.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True))
     assert answers(tmp_path / "jobs", folder) == expected
 

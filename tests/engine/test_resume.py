@@ -139,6 +139,24 @@ def test_a_run_that_died_while_it_saved_its_result_only_saves(copy_of_whole: Run
     assert len(events_of(run, StepDone)) == num_steps
 
 
+def test_a_resumed_run_keeps_its_settings_and_says_so(
+    new_run: NewRun, settings: dict[str, object], whole: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = new_run("edited", settings)
+    with monkeypatch.context() as patch:
+        at_look(patch, 10, lambda: send_control(run.path, "stop"))
+        assert work(run) == 0
+    text = run.config_file.read_text(encoding="utf-8")
+    assert "learning_rate: 0.001" in text
+    run.config_file.write_text(text.replace("learning_rate: 0.001", "learning_rate: 0.005"), encoding="utf-8")
+
+    assert work(run) == 0
+
+    (warning,) = [event for event in events_of(run, WarningRaised) if event.code == "settings_kept"]
+    assert "run.yaml was edited after the start: training.learning_rate." in warning.message
+    assert numbers(run) == numbers(whole)
+
+
 def test_a_complete_run_is_not_trained_again(whole: RunDir, capfd: pytest.CaptureFixture[str]) -> None:
     log = whole.events_file.read_bytes()
     assert work(whole) == 1
@@ -146,9 +164,7 @@ def test_a_complete_run_is_not_trained_again(whole: RunDir, capfd: pytest.Captur
     assert whole.events_file.read_bytes() == log
 
 
-@pytest.mark.parametrize(
-    ("what", "code"), CHANGES
-)
+@pytest.mark.parametrize(("what", "code"), CHANGES)
 def test_what_changed_since_is_refused(
     what: str,
     code: str,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import cast
 
 import pytest
 import torch
@@ -98,7 +99,7 @@ def test_prompts_are_laid_out_by_the_template() -> None:
 
 def test_stop_tokens() -> None:
     tokenizer = make_tokenizer("<|endoftext|>")
-    end_of_turn, end_of_text = tokenizer.convert_tokens_to_ids(["<|im_end|>", "<|endoftext|>"])
+    end_of_turn, end_of_text = (cast("int", tokenizer.convert_tokens_to_ids(token)) for token in ("<|im_end|>", "<|endoftext|>"))
     assert end_of_turn_id(tokenizer) == end_of_turn
     assert stop_ids(tokenizer) == (end_of_text, end_of_turn)
     tokenizer.chat_template = None

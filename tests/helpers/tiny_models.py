@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -45,9 +46,15 @@ def make_tokenizer(eos: str = "<|im_end|>") -> PreTrainedTokenizerFast:
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(vocab_size=320, special_tokens=special, initial_alphabet=alphabet, show_progress=False)
     backend.train_from_iterator(CORPUS, trainer)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=backend, pad_token="<|pad|>", eos_token=eos, bos_token="<|endoftext|>", chat_template=TEMPLATE, model_max_length=512
-    )
+    names = {"pad_token": "<|pad|>", "eos_token": eos, "bos_token": "<|endoftext|>"}
+    return PreTrainedTokenizerFast(tokenizer_object=backend, chat_template=TEMPLATE, model_max_length=512, **names)
+
+
+def token_id(tokenizer: PreTrainedTokenizerFast, text: str) -> int:
+    """The id of a special token."""
+    found = tokenizer.convert_tokens_to_ids(text)
+    assert isinstance(found, int)
+    return found
 
 
 def make_model(folder: Path, spec: TinySpec = TinySpec()) -> Path:
@@ -62,14 +69,16 @@ def make_model(folder: Path, spec: TinySpec = TinySpec()) -> Path:
         num_attention_heads=4,
         num_key_value_heads=2,
         max_position_embeddings=512,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=token_id(tokenizer, "<|endoftext|>"),
+        eos_token_id=token_id(tokenizer, spec.eos),
+        pad_token_id=token_id(tokenizer, "<|pad|>"),
         tie_word_embeddings=spec.tied,
         initializer_range=0.08,
     )
-    model = LlamaForCausalLM(config).to(spec.dtype)
-    model.generation_config = GenerationConfig(eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id)
+    model = LlamaForCausalLM(config)
+    for weight in model.parameters():
+        weight.data = weight.data.to(spec.dtype)
+    model.generation_config = GenerationConfig(eos_token_id=config.eos_token_id, pad_token_id=config.pad_token_id)
     model.save_pretrained(str(folder), max_shard_size=spec.max_shard_size)
     tokenizer.save_pretrained(str(folder))
     (folder / "LICENSE").write_text("Anyone may use this model.\n", encoding="utf-8")
@@ -93,5 +102,4 @@ def make_adapter(base: Path, folder: Path, config: LoraConfig, scale: float = 0.
 
 def lora_config(**options: object) -> LoraConfig:
     """Rank 4 on every linear layer, unless said otherwise."""
-    settings: dict[str, object] = {"r": 4, "lora_alpha": 8, "target_modules": "all-linear", "task_type": "CAUSAL_LM", **options}
-    return LoraConfig(**settings)  # pyright: ignore[reportArgumentType]
+    return dataclasses.replace(LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM"), **options)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -63,12 +62,13 @@ def _settings(base: Path, data: Path, *, is_lora: bool) -> dict[str, object]:
 
 def _make_data(path: Path, num_rows: int) -> Path:
     path.parent.mkdir(parents=True)
-    rows = [
-        {"messages": [{"role": "user", "content": f"What is {number}?"}, {"role": "assistant", "content": f"It is {number * 7}, jumps the fox."}]}
-        for number in range(num_rows)
-    ]
+    rows = [_chat(f"What is {number}?", f"It is {number * 7}, jumps the fox.") for number in range(num_rows)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return path
+
+
+def _chat(question: str, answer: str) -> dict[str, object]:
+    return {"messages": [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]}
 
 
 def _record(run: RunDir, base: Path) -> None:
@@ -83,9 +83,3 @@ def _record(run: RunDir, base: Path) -> None:
     events.write(EvaluationDone(step=8, loss=3.25, num_examples=10))
     events.write(RunFinished(status="completed", step=8))
     events.close()
-
-
-def copy_of(run: RunDir, folder: Path) -> RunDir:
-    """A copy whose files may be spoilt; it stands on the same base."""
-    shutil.copytree(run.path, folder)
-    return RunDir(folder)

@@ -231,3 +231,14 @@ def test_an_export_goes_on_when_nobody_watches(job_folder: Path, wait_for: WaitF
     again.open()
     wait_for(lambda: again.status == "completed")
     assert end_threads(5.0)
+
+
+def test_a_result_that_waits_to_be_told_does_not_come_after_cancel(qtbot: QtBot) -> None:
+    heard: list[object] = []
+    task = BackgroundTask(lambda _cancelled, _progress: 7)
+    task.succeeded.connect(heard.append)
+    task.start()
+    assert task.wait(5000)  # its end is told to this thread, which has not listened yet
+    task.cancel()
+    qtbot.wait(50)
+    assert heard == []

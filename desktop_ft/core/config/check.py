@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, cast
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from desktop_ft.core.config.fields import SettingInfo, walk_settings
-from desktop_ft.core.config.schema import RunConfig
+from desktop_ft.core.config.schema import DEMO, RunConfig
 from desktop_ft.core.errors import ConfigError, Problem
 
 SETTINGS: Final[Mapping[str, SettingInfo]] = {info.path: info for info in walk_settings(RunConfig)}
@@ -22,15 +22,70 @@ def validate(values: Mapping[str, object], source: str = "the configuration") ->
     Raises:
         ConfigError: Lists every problem with its path and a hint.
     """
+    values = _without_empty_sections(values, RunConfig)
+    problems = list(_truth_values_for_numbers(values))
     try:
         config = RunConfig.model_validate(values)
     except ValidationError as error:
-        problems = [problem for details in _leaf_errors(error) for problem in _problems(details)]
-        raise ConfigError(problems, source) from error
-    problems = list(contradictions(config))
-    if problems:
+        known = {problem.path for problem in problems}
+        problems += [problem for details in _leaf_errors(error) for problem in _problems(details) if problem.path not in known]
+        config = _rest_of(values, problems)
+    if config is not None:
+        known = {problem.path for problem in problems}
+        problems += [problem for problem in contradictions(config) if problem.path not in known]
+    if problems or config is None:
         raise ConfigError(problems, source)
     return config
+
+
+def _without_empty_sections(values: Mapping[str, object], section: type[BaseModel]) -> dict[str, object]:
+    """``method:`` with nothing below it means that nothing is set there."""
+    result: dict[str, object] = {}
+    for key, value in values.items():
+        inner = _section_of(section, key)
+        if inner is None or (value is not None and not isinstance(value, Mapping)):
+            result[key] = value
+        elif value is not None:
+            result[key] = _without_empty_sections(value, inner)
+    return result
+
+
+def _truth_values_for_numbers(values: Mapping[str, object]) -> Iterator[Problem]:
+    """In Python true is the number 1; a person who writes it means something else."""
+    for path, info in SETTINGS.items():
+        value = _value_at(values, path)
+        if info.control in ("int", "float") and isinstance(value, bool):
+            yield Problem(path, f"{str(value).lower()} is not a number.", _hint(path))
+
+
+def _value_at(values: Mapping[str, object], path: str) -> object:
+    value: object = values
+    for part in path.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def _rest_of(values: Mapping[str, object], problems: Sequence[Problem]) -> RunConfig | None:
+    """What is left without the settings that are wrong alone, so that contradictions among the others are found as well."""
+    rest: Mapping[str, object] = {"model": {}, "data": {}, **values}
+    for problem in problems:
+        rest = _without(rest, problem.path)
+    for path, info in SETTINGS.items():
+        if info.required and _value_at(rest, path) is None:
+            section, _, key = path.partition(".")
+            rest = {**rest, section: {**cast("Mapping[str, object]", rest.get(section, {})), key: DEMO}}
+    try:
+        return RunConfig.model_validate(rest)
+    except ValidationError:
+        return None
+
+
+def _without(values: Mapping[str, object], path: str) -> Mapping[str, object]:
+    key, _, rest = path.partition(".")
+    inner = values.get(key)
+    if rest and isinstance(inner, Mapping):
+        return {**values, key: _without(cast("Mapping[str, object]", inner), rest)}
+    return {name: value for name, value in values.items() if name != key}
 
 
 def problems_of(values: Mapping[str, object]) -> tuple[Problem, ...]:
@@ -100,6 +155,8 @@ def _problems(details: ErrorDetails) -> list[Problem]:
             [path] if path in SETTINGS else [name for name, info in SETTINGS.items() if info.required and name.startswith(f"{path}.")]
         )
         return [Problem(name, "is missing.", _hint(name)) for name in required]
+    if kind == "model_type":
+        return [Problem(path, "is a section: its settings stand below it, indented.", f"Known here: {', '.join(_keys_of(path))}.")]
     shown = repr(cast("object", details["input"]))
     return [Problem(path, f"{shown[:80]} is not allowed: {details['msg'].lower()}.", _hint(path))]
 
@@ -117,14 +174,17 @@ def _unknown_key(path: str) -> Problem:
 
 
 def _keys_of(path: str) -> list[str]:
-    section: type[BaseModel] = RunConfig
+    section: type[BaseModel] | None = RunConfig
     for part in filter(None, path.split(".")):
-        info = section.model_fields.get(part)
-        inner = info.annotation if info else None
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
-            return []
-        section = inner
-    return list(section.model_fields)
+        section = None if section is None else _section_of(section, part)
+    return [] if section is None else list(section.model_fields)
+
+
+def _section_of(section: type[BaseModel], key: str) -> type[BaseModel] | None:
+    """The section below a key, or None where the key is a setting or unknown."""
+    info = section.model_fields.get(key)
+    inner = info.annotation if info else None
+    return inner if isinstance(inner, type) and issubclass(inner, BaseModel) else None
 
 
 def _hint(path: str) -> str:
@@ -136,7 +196,7 @@ def _hint(path: str) -> str:
 
 def _expected(info: SettingInfo) -> str:
     words = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
-    limits = " and ".join(f"{words[name]} {value:g}" for name, value in info.bounds.items())
+    limits = " and ".join(f"{words[name]} {value:.10g}" for name, value in info.bounds.items())
     unit = f" {info.unit}" if info.unit else ""
     noun = {"int": "a whole number", "float": "a number", "bool": "true or false", "list": "a list", "mapping": "a mapping", "text": "text"}
     parts = [" or ".join(info.choices)] if info.choices else []

@@ -19,6 +19,7 @@ Migration = Callable[[Values], Values]
 MIGRATIONS: Final[dict[int, Migration]] = {}
 """From a version to the next; version 1 is the first."""
 
+_FOREIGN_LINE_ENDS: Final = frozenset("\r\x85\u2028\u2029")
 _PATHS: Final = (("model", "source"), ("model", "adapter"), ("data", "train"), ("data", "eval"))
 
 
@@ -119,7 +120,19 @@ def _absolute(value: object, folder: Path, *, is_model: bool) -> object:
 def dump_config(config: RunConfig) -> str:
     """YAML text in the order of declaration."""
     values = cast("Values", config.model_dump(mode="json"))
-    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=140)
+    return yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=140)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Escapes line ends other than ours, which YAML readers fold into spaces."""
+
+
+def _text_node(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = '"' if set(text) & _FOREIGN_LINE_ENDS else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _text_node)
 
 
 def save_config(config: RunConfig, path: Path) -> None:

@@ -1,21 +1,21 @@
-"""Look into a data file: format, counts, lengths, what is wrong with it and whether it is good enough; and view it as the trainer will.
+"""Look into a data file: format, counts, lengths, what is wrong with it and whether it is good enough.
 
 Pure: reads files, changes none. No torch. A tokenizer is optional and only used if given.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from desktop_ft.core.data.fingerprint import example_fingerprint
-from desktop_ft.core.data.formats import AUTO, resolve_format, to_example
+from desktop_ft.core.data.fixes import MALFORMED, OVER_LENGTH, Numbered, empty_answers, exact_duplicates, keep
+from desktop_ft.core.data.formats import AUTO, resolve_format
 from desktop_ft.core.data.lengths import Lengths, measure
-from desktop_ft.core.data.read import MalformedRow, Rows, read_rows
-from desktop_ft.core.data.records import Example, PlainText, answers
-from desktop_ft.core.data.tokenise import tokenise
+from desktop_ft.core.data.read import MalformedRow, read_rows
+from desktop_ft.core.data.records import PlainText, answers
+from desktop_ft.core.data.tokenise import ROW_ERRORS, tokenise
 from desktop_ft.core.errors import DesktopFtError
 
 if TYPE_CHECKING:
@@ -71,7 +71,8 @@ class DataReport:
         lengths: Lengths in tokens; None without a tokenizer.
         score: 0 to 100: good enough to train?
         score_reasons: What took points off, or what is fine.
-        findings: What is wrong, the worst first.
+        findings: What is wrong with what is left, the worst first.
+        dropped: Rows that the fixes left out, by fix.
     """
 
     format: str
@@ -83,6 +84,7 @@ class DataReport:
     score: int
     score_reasons: tuple[str, ...]
     findings: tuple[Finding, ...]
+    dropped: Mapping[str, int]
 
     def to_dict(self) -> dict[str, object]:
         """The shape that ``data inspect --json`` documents; ``lengths`` is empty without a tokenizer."""
@@ -96,10 +98,8 @@ class DataReport:
             "score": self.score,
             "score_reasons": list(self.score_reasons),
             "findings": [finding.to_dict() for finding in self.findings],
+            "dropped": dict(self.dropped),
         }
-
-
-_Numbered = list[tuple[int, Example]]
 
 
 def inspect_data(
@@ -109,6 +109,7 @@ def inspect_data(
     max_length: int | None = None,
     format_name: str = AUTO,
     columns: Mapping[str, str] | None = None,
+    fixes: Collection[str] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> DataReport:
     """Inspect a whole file.
@@ -119,6 +120,7 @@ def inspect_data(
         max_length: Longest sequence in tokens; needs a tokenizer.
         format_name: A format's name, or ``auto``.
         columns: Roles mapped to columns by hand.
+        fixes: What a run would leave out; the findings are about what is left.
         progress: Called with (rows measured, rows in all).
 
     Raises:
@@ -126,85 +128,57 @@ def inspect_data(
     """
     rows = read_rows(path)
     detection = resolve_format(rows.rows, format_name, columns or {})
-    examples, malformed = _examples_of(rows, detection.format, detection.columns)
+    kept = keep(rows, detection.format, detection.columns, fixes)
+    examples, malformed, dropped = kept.examples, kept.malformed, dict(kept.dropped)
     lengths, token_counts = None, dict[int, int]()
     if tokenizer is not None:
-        token_counts = _token_counts(examples, tokenizer, progress)
+        token_counts, refused = _token_counts(examples, tokenizer, progress)
+        if MALFORMED in fixes and refused:
+            dropped[MALFORMED] = dropped.get(MALFORMED, 0) + len(refused)
+        else:
+            malformed = tuple(sorted((*malformed, *refused), key=lambda row: row.number))
+        if OVER_LENGTH in fixes and max_length is not None:
+            over = {index for index, count in token_counts.items() if count > max_length}
+            token_counts = {index: count for index, count in token_counts.items() if index not in over}
+            dropped.update({OVER_LENGTH: len(over)} if over else {})
+        examples = [numbered for numbered in examples if numbered[0] in token_counts]
         lengths = measure(list(token_counts.values()), max_length)
     findings = _findings(examples, malformed, token_counts, max_length)
     score, reasons = _score(findings, rows.num_rows, len(examples))
-    return DataReport(detection.format, detection.reason, rows.num_rows, len(examples), rows.columns, lengths, score, reasons, findings)
+    return DataReport(
+        format=detection.format,
+        format_reason=detection.reason,
+        num_rows=rows.num_rows,
+        num_usable=len(examples),
+        columns=rows.columns,
+        lengths=lengths,
+        score=score,
+        score_reasons=reasons,
+        findings=findings,
+        dropped=dropped,
+    )
 
 
-def view_rows(
-    path: Path,
-    tokenizer: ModelTokenizer,
-    max_length: int | None,
-    rows: int,
-    *,
-    format_name: str = AUTO,
-    columns: Mapping[str, str] | None = None,
-    assistant_only_loss: bool = True,
-) -> list[dict[str, object]]:
-    """The first rows as the trainer will see them.
-
-    Args:
-        path: The file.
-        tokenizer: The model's.
-        max_length: Longest sequence in tokens, or None.
-        rows: How many.
-        format_name: A format's name, or ``auto``.
-        columns: Roles mapped to columns by hand.
-        assistant_only_loss: As in `tokenise.tokenise`.
-
-    Returns:
-        Per row the shape that ``data view --json`` documents, and ``tokens``: the text of each token.
-
-    Raises:
-        DesktopFtError: As for training, a malformed row named by its number.
-    """
-    opened = read_rows(path, limit=rows, strict=True)
-    detection = resolve_format(opened.rows, format_name, columns or {})
-    views: list[dict[str, object]] = []
-    for row, number in zip(opened.rows, opened.numbers, strict=True):
-        example = to_example(row, number, detection.format, detection.columns)
-        seen = tokenise(example, tokenizer, max_length=max_length, assistant_only_loss=assistant_only_loss)
-        views.append(
-            {
-                "input_ids": list(seen.input_ids),
-                "labels": list(seen.labels),
-                "text": tokenizer.decode(seen.input_ids),
-                "num_supervised": seen.num_supervised,
-                "truncated": seen.truncated,
-                "ends_with_eos": seen.ends_with_eos,
-                "tokens": [tokenizer.decode([token]) for token in seen.input_ids],
-            }
-        )
-    return views
-
-
-def _examples_of(rows: Rows, format_name: str, columns: Mapping[str, str]) -> tuple[_Numbered, tuple[MalformedRow, ...]]:
-    examples: _Numbered = []
-    malformed = list(rows.malformed)
-    for row, number in zip(rows.rows, rows.numbers, strict=True):
-        try:
-            examples.append((number - 1, to_example(row, number, format_name, columns)))
-        except DesktopFtError as error:
-            malformed.append(MalformedRow(number, error.message))
-    return examples, tuple(sorted(malformed, key=lambda row: row.number))
-
-
-def _token_counts(examples: _Numbered, tokenizer: ModelTokenizer, progress: Callable[[int, int], None] | None) -> dict[int, int]:
+def _token_counts(
+    examples: Numbered, tokenizer: ModelTokenizer, progress: Callable[[int, int], None] | None
+) -> tuple[dict[int, int], list[MalformedRow]]:
+    """Tokens of each example by its row's index, and the rows that the model's template refuses."""
     counts: dict[int, int] = {}
+    refused: list[MalformedRow] = []
     for done, (index, example) in enumerate(examples, start=1):
-        counts[index] = len(tokenise(example, tokenizer, max_length=None, assistant_only_loss=False).input_ids)
+        try:
+            counts[index] = len(tokenise(example, tokenizer, max_length=None, assistant_only_loss=False).input_ids)
+        except DesktopFtError as error:
+            if error.code not in ROW_ERRORS:
+                raise
+            refused.append(MalformedRow(index + 1, error.message))
         if progress is not None and (done % 64 == 0 or done == len(examples)):
             progress(done, len(examples))
-    return counts
+    return counts, refused
 
 
 def _findings(
-    examples: _Numbered, malformed: Sequence[MalformedRow], token_counts: Mapping[int, int], max_length: int | None
+    examples: Numbered, malformed: Sequence[MalformedRow], token_counts: Mapping[int, int], max_length: int | None
 ) -> tuple[Finding, ...]:
     found = (
         _malformed_rows(malformed),
@@ -224,21 +198,15 @@ def _malformed_rows(malformed: Sequence[MalformedRow]) -> Finding | None:
     return Finding(
         "malformed_rows",
         "Malformed rows",
-        f"{_rows(len(malformed))} cannot be read; the first is row {first.number}: {first.reason} Training refuses the file.",
+        f"{_rows(len(malformed))} cannot be used; the first is row {first.number}: {first.reason} Training refuses the file.",
         "error",
         tuple(row.number - 1 for row in malformed),
         "Mend or remove these rows.",
     )
 
 
-def _exact_duplicates(examples: _Numbered) -> Finding | None:
-    seen: set[str] = set()
-    repeated: list[int] = []
-    for index, example in examples:
-        fingerprint = example_fingerprint(example)
-        if fingerprint in seen:
-            repeated.append(index)
-        seen.add(fingerprint)
+def _exact_duplicates(examples: Numbered) -> Finding | None:
+    repeated = exact_duplicates(examples)
     if not repeated:
         return None
     return Finding(
@@ -251,8 +219,8 @@ def _exact_duplicates(examples: _Numbered) -> Finding | None:
     )
 
 
-def _empty_answers(examples: _Numbered) -> Finding | None:
-    empty = tuple(index for index, example in examples if any(not answer.strip() for answer in answers(example)))
+def _empty_answers(examples: Numbered) -> Finding | None:
+    empty = tuple(empty_answers(examples))
     if not empty:
         return None
     return Finding(
@@ -265,7 +233,7 @@ def _empty_answers(examples: _Numbered) -> Finding | None:
     )
 
 
-def _one_word_answers(examples: _Numbered) -> Finding | None:
+def _one_word_answers(examples: Numbered) -> Finding | None:
     short = tuple(
         index
         for index, example in examples

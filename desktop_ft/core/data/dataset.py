@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from desktop_ft.core.data.fingerprint import Fingerprint, example_fingerprint, file_fingerprint
+from desktop_ft.core.data.fixes import MALFORMED, OVER_LENGTH, Kept, dropped_note, keep, nothing_left
 from desktop_ft.core.data.formats import PREFERENCE_FORMATS, Detection, resolve_format, to_example
 from desktop_ft.core.data.read import Rows, read_rows
 from desktop_ft.core.data.records import Conversation, Example, PlainText, PromptCompletion
 from desktop_ft.core.data.split import split_indices
-from desktop_ft.core.data.tokenise import TokenisedExample, check_supervised, tokenise
+from desktop_ft.core.data.tokenise import ROW_ERRORS, TokenisedExample, check_supervised, tokenise_row
 from desktop_ft.core.errors import DesktopFtError
 
 if TYPE_CHECKING:
     from desktop_ft.core.data.tokenizer import ModelTokenizer
 
 Progress = Callable[[int, int], None]
+NumberedExample = tuple[int, Example]
 _PROGRESS_EVERY = 64
 
 
@@ -51,7 +53,7 @@ class TrainingData:
     notes: tuple[str, ...]
 
 
-def load_training_data(
+def load_training_data(  # noqa: PLR0913 (the fields of data in run.yaml)
     train: Path,
     eval: Path | None,  # noqa: A002 (the field's name in run.yaml)
     *,
@@ -62,6 +64,7 @@ def load_training_data(
     tokenizer: ModelTokenizer,
     max_length: int | None,
     assistant_only_loss: bool,
+    fixes: Collection[str] = (),
     progress: Progress | None = None,
 ) -> TrainingData:
     """Read, convert, split and tokenise.
@@ -76,23 +79,33 @@ def load_training_data(
         tokenizer: The model's.
         max_length: Longest sequence in tokens, or None.
         assistant_only_loss: As in `tokenise.tokenise`.
+        fixes: What to leave out, in both files (``data.fixes``).
         progress: Called with (examples done, examples in all), now and then and at the end; what it raises passes through.
 
     Raises:
         DesktopFtError: Whatever is wrong with the files, the rows or the template; a malformed row is named by its number.
     """
     fingerprints = {"train": file_fingerprint(train)}
-    detection, examples = load_examples(train, format, columns)
+    detection, examples, dropped = load_examples(train, format, columns, fixes)
     if eval is not None:
         fingerprints["eval"] = file_fingerprint(eval)
-        _, held_out = load_examples(eval, format, columns)
+        _, held_out, _ = load_examples(eval, format, columns, fixes)
         learnt = examples
     else:
-        split = split_indices([example_fingerprint(example) for example in examples], fraction, seed)
+        split = split_indices([example_fingerprint(example) for _, example in examples], fraction, seed)
         learnt, held_out = [examples[index] for index in split.train], [examples[index] for index in split.eval]
     steps = _Steps(len(learnt) + len(held_out), progress)
-    options = _Options(tokenizer, max_length, assistant_only_loss)
+    options = _Options(tokenizer, max_length, assistant_only_loss, MALFORMED in fixes)
     train_side, eval_side = _tokenised(learnt, options, steps), _tokenised(held_out, options, steps)
+    num_refused = len(learnt) + len(held_out) - len(train_side) - len(eval_side)
+    if num_refused:
+        dropped[MALFORMED] = dropped.get(MALFORMED, 0) + num_refused
+    if OVER_LENGTH in fixes:
+        num_before = len(train_side) + len(eval_side)
+        train_side, eval_side = _whole(train_side), _whole(eval_side)
+        dropped[OVER_LENGTH] = num_before - len(train_side) - len(eval_side)
+    if dropped and not train_side:
+        raise nothing_left(train.name, dropped)
     check_supervised([tokenised for _, tokenised in train_side])
     kept_train, kept_eval = _kept(train_side), _kept(eval_side)
     _check_eval(eval, kept_eval)
@@ -110,21 +123,41 @@ def load_training_data(
         eval_examples=[example for example, _ in kept_eval],
         notes=(
             *_format_notes(detection.format),
+            *filter(None, [dropped_note(dropped)]),
             *_notes(learnt, kept, num_masked, fraction > 0 and not held_out, assistant_only_loss),
         ),
     )
 
 
-def load_examples(path: Path, format_name: str, columns: Mapping[str, str]) -> tuple[Detection, list[Example]]:
-    """Every row of a file as an example; the first malformed one refuses the file.
+def load_examples(
+    path: Path, format_name: str, columns: Mapping[str, str], fixes: Collection[str] = ()
+) -> tuple[Detection, list[NumberedExample], dict[str, int]]:
+    """Every row of a file as an example with the row's number, and how many rows each fix left out.
 
     Raises:
-        DesktopFtError: As `read.read_rows`, `formats.resolve_format` and `formats.to_example`.
+        DesktopFtError: As `read.read_rows`, `formats.resolve_format` and `formats.to_example` for the first malformed row;
+            ``data_all_dropped``.
     """
-    rows: Rows = read_rows(path, strict=True)
+    rows: Rows = read_rows(path, strict=MALFORMED not in fixes)
     detection = resolve_format(rows.rows, format_name, columns)
-    numbered = zip(rows.rows, rows.numbers, strict=True)
-    return detection, [to_example(row, number, detection.format, detection.columns) for row, number in numbered]
+    if not fixes:
+        numbered = zip(rows.rows, rows.numbers, strict=True)
+        return detection, [(number, to_example(row, number, detection.format, detection.columns)) for row, number in numbered], {}
+    kept: Kept = keep(rows, detection.format, detection.columns, fixes)
+    if kept.malformed:
+        raise _error_of_row(rows, kept.malformed[0].number, detection)
+    if not kept.examples:
+        raise nothing_left(path.name, kept.dropped)
+    return detection, [(index + 1, example) for index, example in kept.examples], dict(kept.dropped)
+
+
+def _error_of_row(rows: Rows, number: int, detection: Detection) -> DesktopFtError:
+    """What is wrong with a row that does not convert."""
+    try:
+        to_example(rows.rows[rows.numbers.index(number)], number, detection.format, detection.columns)
+    except DesktopFtError as error:
+        return error
+    raise AssertionError(number)
 
 
 @dataclass(frozen=True)
@@ -132,6 +165,7 @@ class _Options:
     tokenizer: ModelTokenizer
     max_length: int | None
     assistant_only_loss: bool
+    skips_refused: bool
 
 
 class _Steps:
@@ -152,17 +186,27 @@ class _Steps:
 _Side = list[tuple[Example, TokenisedExample]]
 
 
-def _tokenised(examples: Iterable[Example], options: _Options, steps: _Steps) -> _Side:
+def _tokenised(examples: Iterable[NumberedExample], options: _Options, steps: _Steps) -> _Side:
     side: _Side = []
-    for example in examples:
-        tokenised = tokenise(example, options.tokenizer, max_length=options.max_length, assistant_only_loss=options.assistant_only_loss)
-        side.append((example, tokenised))
+    for number, example in examples:
+        try:
+            tokenised = tokenise_row(
+                example, number, options.tokenizer, max_length=options.max_length, assistant_only_loss=options.assistant_only_loss
+            )
+            side.append((example, tokenised))
+        except DesktopFtError as error:
+            if not options.skips_refused or error.code not in ROW_ERRORS:
+                raise
         steps.advance()
     return side
 
 
 def _kept(side: _Side) -> _Side:
     return [pair for pair in side if pair[1].num_supervised > 0]
+
+
+def _whole(side: _Side) -> _Side:
+    return [pair for pair in side if not pair[1].truncated]
 
 
 def _check_eval(path: Path | None, kept: _Side) -> None:
@@ -182,7 +226,7 @@ def _format_notes(format_name: str) -> tuple[str, ...]:
 
 
 def _notes(
-    learnt: Sequence[Example], kept: Sequence[TokenisedExample], num_masked: int, lacks_eval: bool, assistant_only_loss: bool
+    learnt: Sequence[NumberedExample], kept: Sequence[TokenisedExample], num_masked: int, lacks_eval: bool, assistant_only_loss: bool
 ) -> tuple[str, ...]:
     notes: list[str] = []
     if num_masked:
@@ -195,7 +239,7 @@ def _notes(
         notes.append(f"{num_without_end} examples do not teach the model to stop: no end token is learnt at their end.")
     if lacks_eval:
         notes.append("Nothing was held out: there is only one distinct example.")
-    if assistant_only_loss and not any(_has_turns(example) for example in learnt):
+    if assistant_only_loss and not any(_has_turns(example) for _, example in learnt):
         notes.append("Training on the assistant's turns only does not apply: these examples have no turns.")
     return tuple(notes)
 

@@ -188,6 +188,16 @@ def to_example(row: Mapping[str, object], number: int, format: str, columns: Map
     return spec.convert(by_role, number)
 
 
+def roles_of(format: str) -> tuple[tuple[str, ...], tuple[str, ...]]:  # noqa: A002 (the field's name in run.yaml)
+    """The roles that a format needs, and those that it may have besides.
+
+    Raises:
+        DesktopFtError: ``data_format_name_unknown``.
+    """
+    spec = _spec(format)
+    return tuple(spec.needed), tuple(spec.optional)
+
+
 def _spec(name: str) -> _Spec:
     spec = _BY_NAME.get(name)
     if spec is None:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 IGNORED = -100
 """The label of a token that is read but not learnt."""
 
+ROW_ERRORS = frozenset({"template_refused", "template_spans_unknown"})
+"""Codes of errors that come of one example, not of the model."""
+
 
 @dataclass(frozen=True)
 class TokenisedExample:
@@ -67,6 +70,29 @@ def tokenise(example: Example, tokenizer: ModelTokenizer, *, max_length: int | N
         case _:
             raise AssertionError(f"prompt and completion differ in kind: {example}")
     return _finished(ids, is_learnt, tokenizer, max_length)
+
+
+def tokenise_row(
+    example: Example, number: int, tokenizer: ModelTokenizer, *, max_length: int | None, assistant_only_loss: bool
+) -> TokenisedExample:
+    """As `tokenise`; where the template refuses this very example, the error names its row.
+
+    Args:
+        example: The example.
+        number: Its row's number, from 1.
+        tokenizer: As in `tokenise`.
+        max_length: As in `tokenise`.
+        assistant_only_loss: As in `tokenise`.
+
+    Raises:
+        DesktopFtError: As `tokenise`.
+    """
+    try:
+        return tokenise(example, tokenizer, max_length=max_length, assistant_only_loss=assistant_only_loss)
+    except DesktopFtError as error:
+        if error.code not in ROW_ERRORS:
+            raise
+        raise DesktopFtError(error.code, error.title, f"Row {number}: {error.message}", error.hint) from error
 
 
 def check_supervised(examples: Sequence[TokenisedExample]) -> int:

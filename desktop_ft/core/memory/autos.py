@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from desktop_ft.core.config import RunConfig
 from desktop_ft.core.device import DeviceFacts
-from desktop_ft.core.memory.plan import Dtype, Optimizer, Plan, target_names
+from desktop_ft.core.memory.plan import Dtype, Optimizer, Plan, has_triton, target_names
 from desktop_ft.core.memory.terms import GIB, Verdict, predict, verdict
 from desktop_ft.core.models import ModelInfo
 
@@ -66,7 +66,7 @@ def choose(config: RunConfig, model: ModelInfo, device: DeviceFacts, longest_exa
     return replace(chosen, reasons=reasons)
 
 
-def make_plan(config: RunConfig, model: ModelInfo, choices: Choices, longest_example: int | None = None) -> Plan:
+def make_plan(config: RunConfig, model: ModelInfo, device: DeviceFacts, choices: Choices, longest_example: int | None = None) -> Plan:
     """The run as the memory sees it.
 
     Raises:
@@ -85,6 +85,7 @@ def make_plan(config: RunConfig, model: ModelInfo, choices: Choices, longest_exa
         checkpointing=choices.activation_checkpointing,
         optim=choices.optim,
         accumulates=config.training.global_batch_size > choices.micro_batch_size,
+        has_triton=has_triton(device),
         rank=method.rank,
         dropout=method.dropout if method.kind == "lora" else 0.0,
         use_dora=method.use_dora and method.kind == "lora",
@@ -116,14 +117,12 @@ def _fit(config: RunConfig, model: ModelInfo, device: DeviceFacts, base: Choices
         return candidates[0], "stock"
     if model.shape is None:
         return smallest, "unknown"
-    judged = [
-        (choices, verdict(predict(make_plan(config, model, choices, longest_example), device), device.free_bytes)) for choices in candidates
+    judged: list[tuple[Choices, Found]] = [
+        (choices, verdict(predict(make_plan(config, model, device, choices, longest_example), device), device.free_bytes))
+        for choices in candidates
     ]
-    for wanted in ("fits", "tight"):
-        for choices, found in judged:
-            if found == wanted:
-                return choices, found
-    return smallest, "does_not_fit"
+    best = next((pair for wanted in ("fits", "tight") for pair in judged if pair[1] == wanted), None)
+    return best or (smallest, "does_not_fit")
 
 
 def _pairs(config: RunConfig) -> list[tuple[int, bool]]:
@@ -153,9 +152,9 @@ def _micro_reason(chosen: Choices, config: RunConfig, device: DeviceFacts, found
         return "The smallest: the memory of this architecture cannot be predicted."
     if found == "does_not_fit":
         return f"The smallest; even so the run does not fit into the {free} that are free."
-    return (
-        f"The largest divisor of {whole}, up to {LARGEST_MICRO_BATCH_SIZE}, that {'fits' if found == 'fits' else 'just fits'} into {free}."
-    )
+    room = f"{'fits' if found == 'fits' else 'just fits'} into {free}"
+    switch = "on" if chosen.activation_checkpointing else "off"
+    return f"The largest divisor of {whole}, up to {LARGEST_MICRO_BATCH_SIZE}, that {room} with activation checkpointing {switch}."
 
 
 def _checkpointing_reason(found: Found, *, checkpointing: bool) -> str:
@@ -165,4 +164,8 @@ def _checkpointing_reason(found: Found, *, checkpointing: bool) -> str:
         return "On, as the memory of this architecture cannot be predicted."
     if not checkpointing:
         return "Off: the run fits without, and each step is about a quarter faster."
-    return "On: it saves most, though the run does not fit even so." if found == "does_not_fit" else "On: without it this would not fit."
+    return (
+        "On: it saves most, though the run does not fit even so."
+        if found == "does_not_fit"
+        else "On: without it this micro-batch would not fit."
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -16,6 +16,8 @@ from desktop_ft.core.models import ModelInfo
 
 WORTH_SAYING_BYTES = 16 << 20
 """A change that saves less is not suggested."""
+SHORTEST_LENGTH = 256
+"""Examples are not advised to be cut below this."""
 RECOMPUTATION_SLOWDOWN = 1.33
 """A step with every block recomputed costs a forward pass more: 4 of 3 (six against four products for LoRA is 1.5 at worst)."""
 DORA_SPEED = 0.47
@@ -61,7 +63,7 @@ class MemoryEstimate:
         verdict: ``fits`` where high_bytes is free, ``tight`` where total_bytes is.
         phase: The moment of a step that needs most, such as ``block`` or ``optimizer``.
         suggestions: What lowers it, the cheapest in time and quality first; empty where it fits.
-        levers: Up to three changes with their effect.
+        levers: Three settings turned the other way, with what each would do to the total.
         choices: The settings it was computed with.
     """
 
@@ -113,10 +115,11 @@ def estimate(config: RunConfig, model: ModelInfo, device: DeviceFacts, longest_e
         DesktopFtError: ``model_architecture_unknown``.
     """
     choices = choose(config, model, device, longest_example)
-    plan = make_plan(config, model, choices, longest_example)
+    plan = make_plan(config, model, device, choices, longest_example)
     prediction = predict(plan, device)
     judged = verdict(prediction, device.free_bytes)
     changes = list(_changes(config, plan, choices, longest_example))
+    turned = _lever_changes(config, plan, choices, longest_example)
     effects = [_effect(config, model, device, longest_example, prediction.total_bytes, change, choices) for change in changes]
     useful = [effect for effect in effects if effect is not None and effect.saves_bytes >= WORTH_SAYING_BYTES]
     return MemoryEstimate(
@@ -128,7 +131,7 @@ def estimate(config: RunConfig, model: ModelInfo, device: DeviceFacts, longest_e
         verdict=judged,
         phase=prediction.phase,
         suggestions=tuple(useful) if judged != "fits" else (),
-        levers=_levers(effects),
+        levers=_levers(_effect(config, model, device, longest_example, prediction.total_bytes, change, choices) for change in turned),
         choices=choices,
     )
 
@@ -150,7 +153,7 @@ def _changes(config: RunConfig, plan: Plan, choices: Choices, longest_example: i
     if plan.attention == "eager":
         yield Suggestion({"model.attention": "sdpa"}, "PyTorch's fused attention", 0, 0.8)
     length = sequence_length(config, longest_example)
-    if length > 256:
+    if length > SHORTEST_LENGTH:
         shorter = 1 << ((length - 1).bit_length() - 1)
         yield Suggestion({"data.max_length": shorter}, f"Cut examples at {shorter:,} tokens", 0, shorter / length)
     if plan.kind == "full":
@@ -182,7 +185,7 @@ def _effect(
     except ConfigError:
         return None
     decided = choose(changed, model, device, longest_example)
-    prediction = predict(make_plan(changed, model, decided, longest_example), device)
+    prediction = predict(make_plan(changed, model, device, decided, longest_example), device)
     return Suggestion(change.set, change.title, total_bytes - prediction.total_bytes, change.slowdown)
 
 
@@ -198,13 +201,25 @@ def changed_config(config: RunConfig, changes: Mapping[str, object]) -> RunConfi
     return validate(values)
 
 
-def _levers(effects: list[Suggestion | None]) -> tuple[Lever, ...]:
-    """The three changes that move the total most, one for each setting."""
-    seen: set[tuple[str, ...]] = set()
-    chosen: list[Lever] = []
-    for effect in sorted((item for item in effects if item is not None), key=lambda item: -abs(item.saves_bytes)):
-        key = tuple(sorted(effect.set))
-        if key not in seen and effect.saves_bytes:
-            seen.add(key)
-            chosen.append(Lever(effect.title, effect.set, -effect.saves_bytes))
-    return tuple(chosen[:3])
+def _lever_changes(config: RunConfig, plan: Plan, choices: Choices, longest_example: int | None) -> Iterator[Suggestion]:
+    """Three settings that move the memory most, each turned the other way."""
+    if plan.kind == "full":
+        yield Suggestion({"method.kind": "lora", "method.use_dora": False}, "LoRA instead of full fine-tuning", 0, 1.0)
+    elif plan.use_dora:
+        yield Suggestion({"method.use_dora": False}, "Plain LoRA instead of DoRA", 0, 1.0)
+    else:
+        yield Suggestion({"method.use_dora": True}, "DoRA instead of plain LoRA", 0, 1.0)
+    switched = not choices.activation_checkpointing
+    title = "Activation checkpointing on" if switched else "Activation checkpointing off"
+    yield Suggestion({"training.activation_checkpointing": switched}, title, 0, 1.0)
+    micro, whole = choices.micro_batch_size, config.training.global_batch_size
+    smaller = [size for size in range(1, micro) if whole % size == 0 and size <= max(1, micro // 2)]
+    length = sequence_length(config, longest_example)
+    if smaller:
+        yield Suggestion({"training.micro_batch_size": smaller[-1]}, f"Micro-batch of {smaller[-1]} instead of {micro}", 0, 1.0)
+    elif length >= 2 * SHORTEST_LENGTH:
+        yield Suggestion({"data.max_length": length // 2}, f"Cut examples at {length // 2:,} tokens", 0, 1.0)
+
+
+def _levers(effects: Iterable[Suggestion | None]) -> tuple[Lever, ...]:
+    return tuple(Lever(effect.title, effect.set, -effect.saves_bytes) for effect in effects if effect is not None)

@@ -18,6 +18,9 @@ from desktop_ft.core.memory.plan import Plan, adapter_parameters, linears
 HEAD_TILE_TOKENS: Final = 4096
 HEAD_TILE_VOCABULARY: Final = 32768
 """Largest piece of the logits that TRL's fused head makes at once (trl/kernels/chunked_logprob.py)."""
+HEAD_BYTES_WITHOUT_TRITON: Final = 29
+"""Without Triton (a CPU, Windows, macOS) the same file works on a tile with torch's operators: at the worst instant seven
+float32 copies of it and one byte a logit for the mask of the targets."""
 ROPE_AND_RANK_BYTES: Final = 752
 """Cosine, sine and the rank's terms at rank 16 in the recomputed block; 14 bytes for each further rank."""
 
@@ -139,30 +142,32 @@ def recomputed_per_token(plan: Plan) -> int:
 def saved_per_token(plan: Plan) -> int:
     """Bytes a token that one block keeps for its backward pass without checkpointing.
 
-    float32 has no copies of another precision; its row is derived: both norms' input and output (and, where the norm's
-    weight trains, the normalised value), q, k, v, attention's output, and four of the MLP's width. A batch whose rows
-    differ in length has a mask, with which keys and values are repeated for every head.
+    DoRA keeps the outputs of the base layer and of the adapter besides. A batch whose rows differ in length has a mask, with
+    which keys and values are repeated for every head and a bias for each pair of positions is kept (not counted, but derived);
+    so are the rows of dropout.
     """
     hidden, query, kv, width, heads = _sizes(plan)
+    wide = 2 if plan.dtype == "float32" else 1
     norms = 4 * (query + kv) if plan.shape.qk_norm else 0
     eager = 6 * heads * plan.sequence_length if plan.attention == "eager" else 0
-    repeated = 4 * (query - kv) if plan.micro_batch_size > 1 else 0
-    rest = 4 * heads + 8 + norms + eager + repeated
-    dropout = 11 * hidden + 3 * query + width if plan.dropout > 0 and plan.kind == "lora" else 0
-    rank = 14 * plan.rank if plan.kind == "lora" else 0
-    dora = 4 * sum(linear.outputs for linear in linears(plan.shape) if linear.name in plan.targets) if plan.use_dora else 0
-    if plan.dtype == "float32":
-        trained_norms = 8 * hidden if plan.kind == "full" else 0
-        return 16 * hidden + 8 * query + 8 * kv + 16 * width + trained_norms + 2 * (rest + dropout + rank + dora)
+    masked = 4 * (query - kv) + 2 * plan.sequence_length if plan.micro_batch_size > 1 else 0
+    rest = 4 * heads + 8 + wide * (norms + eager + masked)
     if plan.kind == "full":
-        return 16 * hidden + 4 * query + 4 * kv + 8 * width + rest
+        row = 24 * hidden + 8 * query + 8 * kv + 16 * width if wide == 2 else 16 * hidden + 4 * query + 4 * kv + 8 * width
+        return row + rest
+    dropout = 11 * hidden + 3 * query + width if plan.dropout > 0 else 0
+    dora = 4 * sum(linear.outputs for linear in linears(plan.shape) if linear.name in plan.targets) if plan.use_dora else 0
+    rest += wide * (14 * plan.rank + dropout + dora)
+    if wide == 2:
+        return 16 * hidden + 8 * query + 8 * kv + 16 * width + rest
     if not _targets_mlp(plan):
-        return 14 * hidden + 6 * query + 4 * kv + 6 * width + rest + dropout + rank + dora
-    return 18 * hidden + 6 * query + 4 * kv + 8 * width + rest + dropout + rank + dora
+        return 14 * hidden + 6 * query + 4 * kv + 6 * width + rest
+    return 18 * hidden + 6 * query + 4 * kv + 8 * width + rest
 
 
 def _saved_constant(plan: Plan) -> int:
-    return 0 if plan.kind == "full" else adapter_parameters(plan) // plan.shape.num_layers * 2
+    """The 16-bit copies of a block's adapter that autocast keeps."""
+    return 0 if plan.kind == "full" or plan.dtype == "float32" else adapter_parameters(plan) // plan.shape.num_layers * 2
 
 
 def _dora_matrices(plan: Plan) -> int:
@@ -189,13 +194,14 @@ def _mask_bytes(plan: Plan) -> int:
 
 
 def head_bytes(plan: Plan) -> int:
-    """The fused head's backward pass: a tile of logits, the labelled rows in 16 bit, their gradient in 32 and in 16 bit.
+    """The fused head's backward pass: a tile of logits, the rows in the model's format, their gradient in 32 bit and again.
 
     The worst case is counted: every token has a label. The gradient of a trained head is the caller's.
     """
     tokens, shape, per = plan.num_tokens, plan.shape, plan.weight_bytes
     rows, columns = min(tokens, HEAD_TILE_TOKENS), min(shape.vocab_size, HEAD_TILE_VOCABULARY)
-    return rows * columns * per + tokens * shape.hidden_size * (4 + 2 * per) + 28 * tokens
+    tile = rows * HEAD_TILE_VOCABULARY * per if plan.has_triton else rows * columns * (per + HEAD_BYTES_WITHOUT_TRITON)
+    return tile + tokens * shape.hidden_size * (4 + 2 * per) + 28 * tokens
 
 
 def optimizer_bytes(plan: Plan, num_trainable: int, bytes_each: int) -> int:

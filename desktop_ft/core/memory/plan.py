@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from desktop_ft.core.config import RunConfig
+from desktop_ft.core.device import DeviceFacts
 from desktop_ft.core.models import ModelShape
 
 Dtype = Literal["bfloat16", "float16", "float32"]
@@ -23,6 +25,7 @@ class Plan:
         num_parameters: All weights of the model; the files count, not the formula.
         sequence_length: Tokens of the longest row of a micro-batch.
         accumulates: Whether gradients of earlier micro-batches stay while the next one runs.
+        has_triton: Whether TRL's head runs as a Triton kernel; else as torch's operators, with many more copies.
         targets: Names of the linear layers with an adapter (LoRA).
     """
 
@@ -36,6 +39,7 @@ class Plan:
     checkpointing: bool
     optim: Optimizer
     accumulates: bool
+    has_triton: bool = True
     rank: int = 16
     dropout: float = 0.0
     use_dora: bool = False
@@ -50,6 +54,11 @@ class Plan:
     def weight_bytes(self) -> int:
         """Bytes of one weight."""
         return BYTES_OF[self.dtype]
+
+
+def has_triton(device: DeviceFacts) -> bool:
+    """Whether torch brings Triton for this device: on Linux with an accelerator that it compiles for."""
+    return device.kind in ("cuda", "rocm", "xpu") and sys.platform.startswith("linux")
 
 
 @dataclass(frozen=True)

@@ -251,26 +251,22 @@ class MessageStrip(QWidget):
             QWidget.setTabOrder(before, after)
 
 
+def crash_report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> str:
+    """The traceback of an exception as text."""
+    return "".join(traceback.format_exception(kind, error, trace))
+
+
 class CrashDialog(QDialog):
     """An exception that nobody translated: a fault of the program. Says what is safe, what to do, and gives the traceback.
 
     Args:
-        kind: The exception's class.
-        error: The exception.
-        trace: Its traceback.
-        facts: Versions and platform, put under the traceback.
+        report: The traceback as text.
+        facts: Versions and platform, put under it.
     """
 
-    def __init__(
-        self,
-        kind: type[BaseException],
-        error: BaseException,
-        trace: TracebackType | None,
-        facts: str = "",
-        parent: QWidget | None = None,
-    ) -> None:
+    def __init__(self, report: str, facts: str = "", parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._report = "".join(traceback.format_exception(kind, error, trace)) + (f"\n{facts}\n" if facts else "")
+        self._report = report.rstrip() + "\n" + (f"\n{facts}\n" if facts else "")
         self.setWindowTitle(self.tr("A fault in Desktop FT"))
         self._copy: Button = button(self.tr("&Copy the report"), "", "copy", on_click=self._on_copy_clicked)
         close = button(self.tr("C&lose"), "primary", on_click=self.accept)
@@ -284,9 +280,9 @@ class CrashDialog(QDialog):
             (column(Label(self.tr("Something failed that should not have"), "section"), Label(words, tone="2", wrap=True), gap=4), 1),
             gap=12,
         )
-        report = exact_text(self._report, self.tr("Report"))
-        report.setMinimumHeight(em(14))
-        self.setLayout(column(head, (report, 1), row(self._copy, None, close), gap=12, pad=(16, 16, 16, 16)))
+        text = exact_text(self._report, self.tr("Report"))
+        text.setMinimumHeight(em(14))
+        self.setLayout(column(head, (text, 1), row(self._copy, None, close), gap=12, pad=(16, 16, 16, 16)))
         self.resize(em(48), em(30))
 
     def report(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import math
 
-from PySide6.QtCore import QCoreApplication, QLocale, QSize, Qt
+from PySide6.QtCore import QCoreApplication, QLocale, QSize, Qt, QTimer
 from PySide6.QtGui import QFontMetrics, QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QLabel, QSizePolicy, QWidget
 
@@ -152,6 +152,12 @@ class Label(QLabel):
         self._weight = weight
         self.setFont(font(self._role, mono=self._mono, weight=weight))
 
+    def sizeHint(self) -> QSize:
+        """A wrapped label that has a width wants the height for that width, not for the one that Qt would choose."""
+        hint = super().sizeHint()
+        known = self.wordWrap() and self.testAttribute(Qt.WidgetAttribute.WA_Resized) and self.width() > 0
+        return QSize(hint.width(), self.heightForWidth(self.width())) if known else hint
+
     def minimumSizeHint(self) -> QSize:
         """A wrapped label may become as narrow as a few words; its height follows."""
         hint = super().minimumSizeHint()
@@ -161,6 +167,9 @@ class Label(QLabel):
         """Hold the height for the new width: nested layouts ask too late."""
         super().resizeEvent(event)
         self._hold_height()
+        if self.wordWrap() and event.oldSize().width() != self.width():
+            # the layouts around still count with the height of the earlier width, and do not listen while they are at work
+            QTimer.singleShot(0, self, self.updateGeometry)
 
     def _on_theme_changed(self) -> None:
         wanted = font(self._role, mono=self._mono, weight=self._weight)

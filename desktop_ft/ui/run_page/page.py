@@ -94,9 +94,16 @@ class RunPage(QFrame):
         return tabs, stack
 
     def _new_curves(self) -> QWidget:
-        side = _SideColumn()
+        side = QWidget()
         side.setLayout(column(self.health, (self.sample, 1), gap=12))
+        side.setFixedWidth(em(_SIDE_EM))
+        self._side = side
+        theme_manager().changed.connect(self._hold_side_width)
         return VerticalScrollPage(row((self.charts, 1), side, gap=12), name=self.tr("Curves"))
+
+    def _hold_side_width(self) -> None:
+        """The side column is sized in ems of the font."""
+        self._side.setFixedWidth(em(_SIDE_EM))
 
     def _lay_out(self) -> None:
         top = column(self.header, self.banner, self.progress, self.figures, 2, gap=10)
@@ -304,15 +311,3 @@ class RunPage(QFrame):
             return
         if not answer.accepted:
             self.notice_raised.emit(answer.message or self.tr("The engine refused the request."))
-
-
-class _SideColumn(QWidget):
-    """As wide as its ems of the font."""
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        theme_manager().changed.connect(self._on_theme_changed)
-        self._on_theme_changed()
-
-    def _on_theme_changed(self) -> None:
-        self.setFixedWidth(em(_SIDE_EM))

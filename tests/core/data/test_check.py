@@ -6,10 +6,14 @@ import json
 from pathlib import Path
 from typing import cast
 
-from desktop_ft.core.data.check import DataReport, inspect_data, view_rows
+import pytest
+
+from desktop_ft.core.data.check import DataReport, inspect_data
 from desktop_ft.core.data.lengths import measure
 from desktop_ft.core.data.tokenizer import load_tokenizer
-from tests.core.data.tiny import make_model_dir
+from desktop_ft.core.data.view import view_rows
+from desktop_ft.core.errors import DesktopFtError
+from tests.core.data.tiny import CHATML, make_model_dir
 
 
 def _write(path: Path, rows: list[object]) -> Path:
@@ -76,6 +80,24 @@ def test_the_documented_shape(tmp_path: Path) -> None:
     finding = cast("list[dict[str, object]]", shown["findings"])[0]
     assert set(finding) == {"code", "title", "message", "severity", "num_rows", "rows", "fix"}
     assert (finding["code"], finding["num_rows"], finding["rows"]) == ("exact_duplicates", 1, [50])
+
+
+def test_rows_that_the_template_refuses_are_findings_in_a_report_and_errors_with_their_number_in_a_view(tmp_path: Path) -> None:
+    source = "{% if messages[0]['content'] == 'bad' %}{{ raise_exception('no') }}{% endif %}" + CHATML
+    tokenizer = load_tokenizer(make_model_dir(tmp_path / "model", source))
+    path = _write(tmp_path / "a.jsonl", [*_good(2), {"question": "bad", "answer": "a"}])
+    report = inspect_data(path, tokenizer=tokenizer, max_length=64)
+    assert _found(report) == {"malformed_rows": (2,), "too_few_rows": ()}
+    assert report.num_usable == 2
+    with pytest.raises(DesktopFtError, match="Row 3: The template says: no") as caught:
+        view_rows(path, tokenizer, 64, 5)
+    assert caught.value.code == "template_refused"
+
+
+def test_a_view_leaves_malformed_rows_out(tmp_path: Path) -> None:
+    tokenizer = load_tokenizer(make_model_dir(tmp_path / "model"))
+    path = _write(tmp_path / "a.jsonl", [*_good(1), {"question": "a", "answer": None}, [], *_good(1)])
+    assert [view["row"] for view in view_rows(path, tokenizer, 64, 5)] == [0, 3]
 
 
 def test_lengths_of_few_and_of_equal_examples() -> None:

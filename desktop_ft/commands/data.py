@@ -1,0 +1,107 @@
+"""``desktop-ft data``: looking at a file of examples, in the worker child that can be killed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Final, cast
+
+import typer
+
+from desktop_ft.commands.console import note, out, print_json, say
+from desktop_ft.commands.options import JsonOption
+from desktop_ft.core.config import DEMO
+from desktop_ft.core.models import resolve_model
+from desktop_ft.core.preflight import resolve_data
+from desktop_ft.core.worker_client import run_task
+
+app = typer.Typer(no_args_is_help=True)
+
+_WORK_SECONDS: Final = 3600.0
+FileArgument = Annotated[str, typer.Argument(metavar="FILE", help="A file of examples (JSON lines, JSON, CSV, Parquet), or demo.")]
+FormatOption = Annotated[str, typer.Option("--format", help="How the rows are laid out; auto: recognised from the columns.")]
+ColumnsOption = Annotated[list[str] | None, typer.Option("--column", metavar="ROLE=COLUMN", help="Which column plays a role.")]
+
+
+@app.command("inspect")
+def inspect(
+    file: FileArgument,
+    model: Annotated[str | None, typer.Option(help="Count tokens as this model does: folder, Hub id or demo.")] = None,
+    max_length: Annotated[int | None, typer.Option(min=1, help="Longest example, tokens; needs --model.")] = None,
+    format_name: FormatOption = "auto",
+    columns: ColumnsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Format, columns, counts, lengths and findings of a file."""
+    if max_length is not None and model is None:
+        raise typer.BadParameter("--max-length counts tokens, which needs --model.")
+    payload = _payload(file, model, format_name, columns)
+    report = run_task("inspect", {**payload, "max_length": max_length}, _WORK_SECONDS)
+    if as_json:
+        print_json(report)
+    else:
+        _show_report(file, report)
+
+
+@app.command("view")
+def view(
+    file: FileArgument,
+    model: Annotated[str, typer.Option(help="Whose tokens and chat template: folder, Hub id or demo.")],
+    max_length: Annotated[int, typer.Option(min=1, help="Longest example, tokens.")] = 1024,
+    rows: Annotated[int, typer.Option(min=1, help="How many rows.")] = 3,
+    format_name: FormatOption = "auto",
+    columns: ColumnsOption = None,
+    whole: Annotated[bool, typer.Option("--whole-conversation", help="Learn the questions too (assistant_only_loss: false).")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Token ids, text and labels exactly as the trainer will see them."""
+    payload = _payload(file, model, format_name, columns)
+    result = run_task("view", {**payload, "max_length": max_length, "rows": rows, "assistant_only_loss": not whole}, _WORK_SECONDS)
+    if as_json:
+        print_json(result)
+        return
+    if not result["exact"]:
+        note(f"Note: {result['inexact_reason']}")
+    for row in cast("list[Mapping[str, object]]", result["rows"]):
+        _show_row(row)
+
+
+def _payload(file: str, model: str | None, format_name: str, columns: list[str] | None) -> dict[str, object]:
+    path = resolve_data(file)
+    roles = dict(_role(text) for text in columns or ())
+    folder = None if model is None else str(resolve_model(model))
+    return {"path": str(path.absolute()), "model_dir": folder, "format": format_name, "columns": roles}
+
+
+def _role(text: str) -> tuple[str, str]:
+    role, equals, column = text.partition("=")
+    if not equals or not role or not column:
+        raise typer.BadParameter(f"'{text}' is not of the form ROLE=COLUMN.")
+    return role, column
+
+
+def _show_report(file: str, report: Mapping[str, object]) -> None:
+    say(f"{'The demo' if file == DEMO else file}: {report['num_usable']} of {report['num_rows']} rows usable, format {report['format']}")
+    lengths = cast("Mapping[str, object]", report["lengths"])
+    if lengths:
+        say("tokens: {min} to {max}, median {median}, {p95} at the 95th percentile, {total} in all".format(**lengths))
+    say(f"score: {report['score']} of 100. {' '.join(cast('list[str]', report['score_reasons']))}")
+    for finding in cast("list[Mapping[str, object]]", report["findings"]):
+        say(f"{finding['severity']}: {finding['title']}. {finding['message']} {finding['fix']}")
+
+
+def _show_row(row: Mapping[str, object]) -> None:
+    """One row with what is learnt in bold and what is only read dimmed."""
+    from rich.text import Text
+
+    ids, labels = cast("list[int]", row["input_ids"]), cast("list[int]", row["labels"])
+    cut = ", cut" if row["truncated"] else ""
+    stop = "learns to stop" if row["ends_with_eos"] else "does not learn to stop"
+    out.print(
+        f"row {cast('int', row['row']) + 1}: {len(ids)} tokens, {row['num_supervised']} learnt{cut}, {stop}",
+        style="underline",
+        markup=False,
+    )
+    text = Text()
+    for token, label in zip(cast("list[str]", row["tokens"]), labels, strict=True):
+        text.append(token, style="dim" if label < 0 else "bold green")
+    out.print(text)
