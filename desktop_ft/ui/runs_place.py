@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QStackedWidget, QWidget
 
@@ -89,7 +89,9 @@ class RunsPlace(QStackedWidget):
     def _export(self, run: RunDir) -> None:
         from desktop_ft.ui.export_dialog import ExportDialog
 
-        dialog = ExportDialog(run, self)
+        dialog = ExportDialog(run, self, environment=self._service.environment)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.error_raised.connect(self.error_raised)
         dialog.crashed.connect(self.crashed)
         dialog.open()
 
