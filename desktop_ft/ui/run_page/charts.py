@@ -130,10 +130,10 @@ class Charts(QWidget):
         for switch in (self.to_gradients, self.to_rates):
             switch.setFixedSize(em(2), em(1.5))
         return {
-            "learning_rate": ChartBox(self.tr("Learning rate"), self.learning_rate, tools=(self.to_gradients,)),
-            "grad_norm": ChartBox(self.tr("Gradient norm"), self.grad_norm, tools=(self.to_rates,)),
-            "tokens_per_second": ChartBox(self.tr("Tokens per second"), self.tokens_per_second),
-            "memory": ChartBox(self.tr("Memory, GiB"), self.memory),
+            "learning_rate": ChartBox(self.tr("Learning rate"), self.learning_rate, tools=(self.to_gradients,), parent=self),
+            "grad_norm": ChartBox(self.tr("Gradient norm"), self.grad_norm, tools=(self.to_rates,), parent=self),
+            "tokens_per_second": ChartBox(self.tr("Tokens per second"), self.tokens_per_second, parent=self),
+            "memory": ChartBox(self.tr("Memory, GiB"), self.memory, parent=self),
         }
 
     # --- three or four small charts ------------------------------------------------------------------------------------------
@@ -252,6 +252,10 @@ class Charts(QWidget):
         }
         for name, text in texts.items():
             self._small[name].set_value("" if text == DASH else text)
+
+    def small_value(self, name: str) -> str:
+        """What stands behind the name of a small chart: learning_rate, grad_norm, tokens_per_second or memory."""
+        return self._small[name].value()
 
     # --- tools -------------------------------------------------------------------------------------------------------------
 

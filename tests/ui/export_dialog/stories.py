@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from desktop_ft.core.config import RunConfig, validate
@@ -30,13 +31,22 @@ OUTCOMES: dict[str, list[Outcome]] = {
 }
 
 
-def demo_config() -> RunConfig:
-    return validate({"name": "support-tone-r32", "model": {"source": "demo"}, "data": {"train": "demo"}})
+def config_on(base: Path) -> RunConfig:
+    return validate({"name": "support-tone-r32", "model": {"source": str(base)}, "data": {"train": "demo"}})
+
+
+def make_base(folder: Path, num_parameters: int = 2 * MIB) -> Path:
+    """A model's folder with one bfloat16 tensor: enough for sizes, not for training."""
+    folder.mkdir(parents=True)
+    header = json.dumps({"w": {"dtype": "BF16", "shape": [num_parameters], "data_offsets": [0, 2 * num_parameters]}}).encode()
+    (folder / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(2 * num_parameters))
+    (folder / "config.json").write_text(json.dumps({"architectures": ["LlamaForCausalLM"], "model_type": "llama"}), encoding="utf-8")
+    return folder
 
 
 def run_with_adapter(folder: Path) -> RunDir:
-    """A run on the demo model with a final adapter, of 1 MiB."""
-    run = create_run(folder, demo_config())
+    """A run on a base model of 4 MiB with a final adapter of 1 MiB."""
+    run = create_run(folder, config_on(make_base(folder.parent / "base")))
     run.adapter.mkdir()
     (run.adapter / "adapter_model.safetensors").write_bytes(bytes(MIB))
     return run
