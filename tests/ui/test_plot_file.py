@@ -13,11 +13,17 @@ from desktop_ft.core.runs import create_run
 from tests.conftest import ROOT
 from tests.helpers.synthetic_run import config, events_of, write_log
 
-SCRIPT = "import sys; from pathlib import Path; from desktop_ft.ui.plot_file import render_loss_png; render_loss_png(Path(sys.argv[1]), Path(sys.argv[2]), dark=bool(sys.argv[3]))"
+SCRIPT = """
+import sys
+from pathlib import Path
+from desktop_ft.ui.plot_file import render_loss_png
+render_loss_png(Path(sys.argv[1]), Path(sys.argv[2]), dark=bool(sys.argv[3]))
+"""
 
 
+@pytest.mark.usefixtures("qapp")
 @pytest.mark.parametrize(("dark", "surface", "train"), [("", "#ffffff", "#2b62d9"), ("1", "#1f2226", "#6e9dff")])
-def test_a_png_without_a_display(qapp, dark: str, surface: str, train: str, tmp_path: Path) -> None:
+def test_a_png_without_a_display(dark: str, surface: str, train: str, tmp_path: Path) -> None:
     from PySide6.QtGui import QImage
 
     run = create_run(tmp_path / "run", config())

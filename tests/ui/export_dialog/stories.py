@@ -15,9 +15,14 @@ from desktop_ft.ui.export_dialog.outcome import Outcome
 MIB = 2**20
 SAME = Verified(num_prompts=32, top1_agreement=1.0, mean_kl=0.0003, max_kl=0.0021, chat_template_equal=True, stop_token_ok=True)
 OTHER = Verified(num_prompts=32, top1_agreement=0.871, mean_kl=0.21, max_kl=1.9, chat_template_equal=False, stop_token_ok=True)
-REMARK = WarningRaised(code="export_dtype", title="Rounded", message="The weights were rounded to bfloat16.", hint="Take float32 to keep all digits.")
+REMARK = WarningRaised(
+    code="export_dtype", title="Rounded", message="The weights were rounded to bfloat16.", hint="Take float32 to keep all digits."
+)
 DIFFERS = WarningRaised(
-    code="export_differs", title="The export differs", message="The most likely token is the same at 87.1% of 512 positions.", hint="Export again."
+    code="export_differs",
+    title="The export differs",
+    message="The most likely token is the same at 87.1% of 512 positions.",
+    hint="Export again.",
 )
 FULL_DISK = DesktopFtError(
     "disk_full", "The disk is full", "Writing model.safetensors failed after 3.1 GiB.", "Free some space, then export again."
@@ -27,7 +32,10 @@ MERGED = Outcome("merged", Path("/data/exports/merged"), 15_700 * MIB, SAME, (RE
 OUTCOMES: dict[str, list[Outcome]] = {
     "works": [ADAPTER, MERGED],
     "differs": [Outcome("merged", Path("/data/exports/merged"), 15_700 * MIB, OTHER, (DIFFERS,))],
-    "failed": [ADAPTER, Outcome("merged", Path("/data/exports/merged"), error=FULL_DISK, details="Traceback (most recent call last):\n  OSError")],
+    "failed": [
+        ADAPTER,
+        Outcome("merged", Path("/data/exports/merged"), error=FULL_DISK, details="Traceback (most recent call last):\n  OSError"),
+    ],
 }
 
 

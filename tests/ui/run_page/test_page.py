@@ -21,7 +21,7 @@ from desktop_ft.jobs.run_model import RunModel
 from desktop_ft.ui.kit.text import GIB
 from desktop_ft.ui.kit.theme import ThemeManager
 from desktop_ft.ui.run_page import RunPage
-from desktop_ft.ui.run_page.charts import smoothing_of
+from desktop_ft.ui.run_page.charts import default_smoothing, smoothing_of
 from tests.helpers.clipping import clipped_texts
 from tests.helpers.recording_service import RecordingService
 from tests.helpers.synthetic_run import STATES, State, config, facts, fold, story, write_log
@@ -60,11 +60,9 @@ def show(service: RecordingService, qtbot: QtBot, tmp_path: Path) -> Iterator[Sh
         return page, model
 
     yield make
-    for page in pages:
-        page.close()
-        page.deleteLater()
-        del page
-    pages.clear()  # the test's arguments live on while leftovers are looked for
+    while pages:  # the test's arguments live on while leftovers are looked for, so that the list must be empty
+        pages[0].close()
+        pages.pop(0).deleteLater()
     assert end_threads(5.0)
 
 
@@ -95,8 +93,8 @@ def test_the_buttons_of_a_state_and_one_primary_at_most(show: Show, state: State
 
 
 def test_nothing_jumps_between_states(show: Show) -> None:
-    calm = [state for state in STATES if state not in {"failed", "crashed", "crashed_early"}]
-    places = set()
+    calm: list[State] = [state for state in STATES if state not in {"failed", "crashed", "crashed_early"}]
+    places: set[tuple[int, int]] = set()
     for state in calm:
         page, _ = show(state)
         places.add((page.tabs.mapTo(page, QPoint(0, 0)).y(), page.figures.mapTo(page, QPoint(0, 0)).y()))
@@ -259,7 +257,9 @@ def test_the_crosshair_goes_through_all_charts(show: Show) -> None:
     page, _ = show("training")
     loss = page.charts.loss
     canvas = loss.findChildren(QWidget)[0]
-    viewport = next(child for child in loss.findChildren(QWidget) if child.objectName() == "qt_scrollarea_viewport" or child.parent() is canvas)
+    viewport = next(
+        child for child in loss.findChildren(QWidget) if child.objectName() == "qt_scrollarea_viewport" or child.parent() is canvas
+    )
     at = QPointF(loss.frame_now().x_pixel(300.0), 60.0)
     none, no_keys = Qt.MouseButton.NoButton, Qt.KeyboardModifier.NoModifier
     loss.eventFilter(viewport, QMouseEvent(QEvent.Type.MouseMove, at, viewport.mapToGlobal(at), none, none, no_keys))
@@ -285,6 +285,7 @@ def test_smoothing_log_scale_and_export_have_an_effect(show: Show, tmp_path: Pat
         assert (tmp_path / f"loss.{kind}").read_bytes().startswith(start)
     with qtbot.waitSignal(page.error_raised, timeout=1000) as raised:
         charts.export_to("csv", str(tmp_path / "no" / "loss.csv"))
+    assert raised.args is not None
     assert raised.args[0].code == "export_not_written"
 
 
@@ -398,3 +399,8 @@ def test_a_run_can_be_replaced_by_another(show: Show, tmp_path: Path) -> None:
     QApplication.processEvents()
     assert page.figures.eval_loss.value() == f"{min(story().eval_loss.values()):.3f}"
     assert page.header.chip().text() == "Finished"
+
+
+@pytest.mark.parametrize(("num_steps", "position"), [(1, 0), (16, 0), (48, 23), (160, 48), (1062, 60), (100_000, 60)])
+def test_the_smoothing_suits_the_length_of_the_run(num_steps: int, position: int) -> None:
+    assert default_smoothing(num_steps) == position

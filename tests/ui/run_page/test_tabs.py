@@ -49,7 +49,9 @@ def test_samples_at_the_newest_and_at_a_chosen_step(qtbot: QtBot) -> None:
     tab = SamplesTab()
     qtbot.addWidget(tab)
     tab.show()
-    tab.show_samples({"Hello?": [sample(0, "before"), sample(10, "ten"), sample(20, "twenty")], "Only before": [sample(0, "x", "Only before")]})
+    tab.show_samples(
+        {"Hello?": [sample(0, "before"), sample(10, "ten"), sample(20, "twenty")], "Only before": [sample(0, "x", "Only before")]}
+    )
     assert tab.answers() == [("before", "twenty"), ("x", "no answer")]
     tab.step.setCurrentIndex(2)
     assert tab.chosen_step() == 10
@@ -109,5 +111,3 @@ def test_files_with_their_sizes(qtbot: QtBot, tmp_path: Path) -> None:
     tab.refresh()
     qtbot.waitUntil(lambda: len(tab.model.rows()) == 2, timeout=5000)
     assert end_threads(5.0)
-
-

@@ -13,6 +13,8 @@ from desktop_ft.ui.run_page.schedule import future_rates, rate_at
 from desktop_ft.ui.run_page.words import chip_of, clock_words, facts_line, method_words, progress_words, stage_of, time_left_words
 from tests.helpers.synthetic_run import NUM_STEPS, STARTED, State, config, fold, resolved
 
+pytestmark = pytest.mark.usefixtures("qapp")
+
 SAID: dict[State, tuple[str, str, float | None]] = {
     "new": ("Not started", "Not started yet", 0.0),
     "starting": ("Starting", "Starting the engine", 0.0),
@@ -29,7 +31,7 @@ SAID: dict[State, tuple[str, str, float | None]] = {
 
 
 @pytest.mark.parametrize("state", SAID)
-def test_chip_and_progress_of_each_state(qapp, state: State, tmp_path: Path) -> None:
+def test_chip_and_progress_of_each_state(state: State, tmp_path: Path) -> None:
     model = fold(state, tmp_path / "run")
     stage = stage_of(model)
     words = progress_words(model, stage, STARTED)
@@ -38,7 +40,7 @@ def test_chip_and_progress_of_each_state(qapp, state: State, tmp_path: Path) -> 
     assert words.share == (None if share is None else pytest.approx(share, abs=1e-4))
 
 
-def test_a_paused_run_says_so_and_names_its_checkpoint(qapp, tmp_path: Path) -> None:
+def test_a_paused_run_says_so_and_names_its_checkpoint(tmp_path: Path) -> None:
     model = fold("stopped", tmp_path / "run")
     stage = stage_of(model, was_paused=True)
     words = progress_words(model, stage)
@@ -46,7 +48,7 @@ def test_a_paused_run_says_so_and_names_its_checkpoint(qapp, tmp_path: Path) -> 
     assert (words.done, words.left) == ("Paused at step 637 of 1,062", "The checkpoint of step 600 is safe")
 
 
-def test_the_time_left_counts_the_evaluations_to_come(qapp, tmp_path: Path) -> None:
+def test_the_time_left_counts_the_evaluations_to_come(tmp_path: Path) -> None:
     model = fold("training", tmp_path / "run")
     words = progress_words(model, stage_of(model), STARTED)
     left = model.time_left()
@@ -66,17 +68,17 @@ def test_the_time_left_counts_the_evaluations_to_come(qapp, tmp_path: Path) -> N
         (7320.0, 600.0, "2 h 02 left, ± 10 min"),
     ],
 )
-def test_time_left_words(qapp, seconds: float, uncertainty: float, words: str) -> None:
+def test_time_left_words(seconds: float, uncertainty: float, words: str) -> None:
     assert time_left_words(TimeLeft(seconds, uncertainty)) == words
 
 
-def test_a_clock_names_the_day_where_that_is_another(qapp) -> None:
+def test_a_clock_names_the_day_where_that_is_another() -> None:
     assert len(clock_words(STARTED, STARTED)) == len("14:02")
     assert clock_words(STARTED + 86400, STARTED) == f"{clock_words(STARTED, STARTED)} tomorrow"
     assert clock_words(STARTED - 86400 * 3, STARTED).startswith("2025-12-29 ")
 
 
-def test_facts_line(qapp) -> None:
+def test_facts_line() -> None:
     started = clock_words(STARTED, STARTED)
     words = "Qwen3-8B, LoRA with DoRA (rank 16), supervised, support-replies.jsonl. Started"
     assert facts_line(config(), STARTED, STARTED) == f"{words} {started}."
@@ -91,7 +93,7 @@ def test_facts_line(qapp) -> None:
         ({"use_rslora": True, "rank": 64}, "LoRA with DoRA + rsLoRA (rank 64)"),
     ],
 )
-def test_method_words(qapp, method: dict[str, object], words: str) -> None:
+def test_method_words(method: dict[str, object], words: str) -> None:
     tree = {"name": "x", "model": {"source": "demo"}, "data": {"train": "demo"}, "method": method}
     if method.get("kind") == "full":
         tree["training"] = {"learning_rate": 1e-5}
