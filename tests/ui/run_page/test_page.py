@@ -97,6 +97,7 @@ def test_nothing_jumps_between_states(show: Show) -> None:
     places: set[tuple[int, int]] = set()
     for state in calm:
         page, _ = show(state)
+        settle(page)
         places.add((page.tabs.mapTo(page, QPoint(0, 0)).y(), page.figures.mapTo(page, QPoint(0, 0)).y()))
     assert len(places) == 1
 
