@@ -80,8 +80,9 @@ def test_opens_where_a_run_is_set_up(make_window: MakeWindow) -> None:
     ("key", "expected"), [(Qt.Key.Key_1, "new"), (Qt.Key.Key_2, "runs"), (Qt.Key.Key_3, "settings"), (Qt.Key.Key_Comma, "settings")]
 )
 def test_keys_lead_to_places(make_window: MakeWindow, qtbot: QtBot, key: Qt.Key, expected: str) -> None:
-    window = active(make_window(), qtbot)
+    window = make_window()
     window.go_to("settings" if expected == "runs" else "runs")
+    active(window, qtbot)
     QTest.keyClick(window, key, CONTROL)
     assert place(window) == expected
 
@@ -334,7 +335,7 @@ def test_a_signal_to_end_asks_nothing(make_window: MakeWindow, make_run: MakeRun
 def unnamed(window: MainWindow) -> list[str]:
     """Controls that a screen reader could not name."""
     found = [widget for kind in CONTROLS for widget in window.findChildren(kind) if widget.focusPolicy() != Qt.FocusPolicy.NoFocus]
-    own = [widget for widget in found if not _is_of_a_combo_box(widget)]
+    own = [widget for widget in found if widget.window() is window and not _is_of_a_combo_box(widget)]
     return [f"{type(widget).__name__} {widget.objectName()} in {type(widget.parent()).__name__}" for widget in own if not _spoken(widget)]
 
 
