@@ -14,7 +14,6 @@ from desktop_ft.ui.kit.theme import ThemeManager
 from tests.ui.export_dialog.stories import run_with_adapter
 
 
-
 @pytest.fixture
 def run(themed: ThemeManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunDir]:
     assert themed is not None

@@ -13,7 +13,6 @@ from desktop_ft.ui.kit.theme import ThemeManager
 from tests.helpers.recording_service import RecordingService
 
 
-
 @pytest.fixture
 def service(themed: ThemeManager, desktop_ft_home: Path) -> Iterator[RecordingService]:
     assert themed is not None
