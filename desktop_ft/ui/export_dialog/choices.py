@@ -179,8 +179,8 @@ class OptionsPane(QWidget):
             Label(self.tr("What is checked"), "section"),
             Label(
                 self.tr(
-                    "The merged model is loaded again and reads held-out texts beside the trained model: the same next tokens, the same chat "
-                    "template, the same sign for the end. An export that is not whole is never left behind."
+                    "The merged model is loaded again and reads held-out texts beside the trained model: the same next tokens, the same "
+                    "chat template, the same sign for the end. An export that is not whole is never left behind."
                 ),
                 tone="2",
                 wrap=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +22,7 @@ from desktop_ft.ui.kit.text import DASH, GIB, Label, format_gib, format_learning
 from desktop_ft.ui.run_page.facts import Prediction
 from desktop_ft.ui.run_page.schedule import future_rates
 
-DEFAULT_SMOOTHING: Final = 60
+MOST_DEFAULT_SMOOTHING: Final = 60
 _WIDE_EM: Final = 66
 """From this width on four small charts fit beside each other."""
 _MEDIUM_EM: Final = 47
@@ -33,6 +34,12 @@ _NARROW_CHART_EM: Final = 15
 def smoothing_of(position: int) -> float:
     """The weight of the past in the mean for a slider position of 0 to 100: fine steps where the weight is near 1."""
     return 0.0 if position == 0 else 1 - 10 ** (-position / 48)
+
+
+def default_smoothing(num_steps: int) -> int:
+    """The slider position that suits a run's length: a mean over a sixteenth of it, and over 18 steps at most."""
+    window = max(1.0, num_steps / 16)
+    return min(MOST_DEFAULT_SMOOTHING, round(48 * math.log10(window)))
 
 
 def add_loss_series(plot: CurvePlot) -> None:
@@ -86,7 +93,8 @@ class Charts(QWidget):
         layout.addLayout(self._grid, 38)
         self.setLayout(layout)
         self._choose_small()
-        self._on_smoothing_changed(DEFAULT_SMOOTHING)
+        self._on_smoothing_changed(MOST_DEFAULT_SMOOTHING)
+        self._is_smoothing_chosen = False
 
     def plots(self) -> tuple[CurvePlot, ...]:
         """Every chart, the large one first."""
@@ -107,10 +115,10 @@ class Charts(QWidget):
         slider = QSlider(Qt.Orientation.Horizontal)
         slider.setRange(0, 100)
         slider.setPageStep(10)
-        slider.setValue(DEFAULT_SMOOTHING)
+        slider.setValue(MOST_DEFAULT_SMOOTHING)
         slider.setFixedWidth(em(6.8))
         slider.setAccessibleName(self.tr("Smoothing of the training loss"))
-        slider.valueChanged.connect(self._on_smoothing_changed)
+        slider.valueChanged.connect(self._on_smoothing_chosen)
         return slider
 
     def _new_export_menu(self) -> QMenu:
@@ -132,10 +140,10 @@ class Charts(QWidget):
         for switch in (self.to_gradients, self.to_rates):
             switch.setFixedSize(em(2), em(1.5))
         return {
-            "learning_rate": ChartBox(self.tr("Learning rate"), self.learning_rate, tools=(self.to_gradients,)),
-            "grad_norm": ChartBox(self.tr("Gradient norm"), self.grad_norm, tools=(self.to_rates,)),
-            "tokens_per_second": ChartBox(self.tr("Tokens per second"), self.tokens_per_second),
-            "memory": ChartBox(self.tr("Memory, GiB"), self.memory),
+            "learning_rate": ChartBox(self.tr("Learning rate"), self.learning_rate, tools=(self.to_gradients,), parent=self),
+            "grad_norm": ChartBox(self.tr("Gradient norm"), self.grad_norm, tools=(self.to_rates,), parent=self),
+            "tokens_per_second": ChartBox(self.tr("Tokens per second"), self.tokens_per_second, parent=self),
+            "memory": ChartBox(self.tr("Memory, GiB"), self.memory, parent=self),
         }
 
     # --- three or four small charts ------------------------------------------------------------------------------------------
@@ -220,6 +228,8 @@ class Charts(QWidget):
         length = float(max(model.num_steps, 1))
         for plot in self.plots():
             plot.set_x_range(0.0, length)
+        if model.num_steps and not self._is_smoothing_chosen:
+            self.set_smoothing(default_smoothing(model.num_steps))
 
     def _refresh_rate(self, model: RunModel) -> None:
         curve = model.curves["learning_rate"]
@@ -255,7 +265,16 @@ class Charts(QWidget):
         for name, text in texts.items():
             self._small[name].set_value("" if text == DASH else text)
 
+    def small_value(self, name: str) -> str:
+        """What stands behind the name of a small chart: learning_rate, grad_norm, tokens_per_second or memory."""
+        return self._small[name].value()
+
     # --- tools -------------------------------------------------------------------------------------------------------------
+
+    def _on_smoothing_chosen(self, position: int) -> None:
+        """The person's own choice holds for every run from then on."""
+        self._is_smoothing_chosen = True
+        self._on_smoothing_changed(position)
 
     def _on_smoothing_changed(self, position: int) -> None:
         self.loss.set_smoothing(smoothing_of(position))
