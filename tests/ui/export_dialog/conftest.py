@@ -12,9 +12,6 @@ from desktop_ft.core.runs import RunDir
 from desktop_ft.jobs.kept_thread import end_threads
 from desktop_ft.ui.kit.theme import ThemeManager
 from tests.ui.export_dialog.stories import run_with_adapter
-from tests.ui.kit.conftest import themed
-
-__all__ = ["themed"]
 
 
 @pytest.fixture

@@ -11,9 +11,6 @@ from desktop_ft.core.workspace import Workspace
 from desktop_ft.jobs.kept_thread import end_threads
 from desktop_ft.ui.kit.theme import ThemeManager
 from tests.helpers.recording_service import RecordingService
-from tests.ui.kit.conftest import themed
-
-__all__ = ["themed"]
 
 
 @pytest.fixture
