@@ -102,7 +102,7 @@ class FormatPanel(QFrame):
         if plans is None:
             return self.tr("computing the size, {0}").format(what)
         size = plans.num_bytes(to)
-        return what if size is None else self.tr("{0}, {1}").format(format_size(size), what)
+        return what if size is None else self.tr("at most {0}, {1}").format(format_size(size), what)
 
     def _show_disk(self) -> None:
         if self._plans is None:

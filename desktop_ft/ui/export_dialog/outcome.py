@@ -118,7 +118,10 @@ def _share(outcome: Outcome) -> Check:
 
 
 def _divergence(outcome: Outcome, nats: float | None) -> Check:
-    return Check(DASH) if nats is None else Check(_tr("{0} nats").format(format_number(nats, 4)), _tone(outcome))
+    if nats is None:
+        return Check(DASH)
+    words = _tr("below 0.0001 nats") if nats < 0.5e-4 else _tr("{0} nats").format(format_number(nats, 4))
+    return Check(words, _tone(outcome))
 
 
 def remarks_of(outcomes: Sequence[Outcome]) -> list[str]:

@@ -22,7 +22,8 @@ from desktop_ft.ui.kit.text import DASH, GIB, Label, format_gib, format_learning
 from desktop_ft.ui.run_page.facts import Prediction
 from desktop_ft.ui.run_page.schedule import future_rates
 
-MOST_DEFAULT_SMOOTHING: Final = 60
+_STEPS_PER_WINDOW: Final = 60
+_LONGEST_WINDOW: Final = 18.0
 _WIDE_EM: Final = 66
 """From this width on four small charts fit beside each other."""
 _MEDIUM_EM: Final = 47
@@ -36,10 +37,10 @@ def smoothing_of(position: int) -> float:
     return 0.0 if position == 0 else 1 - 10 ** (-position / 48)
 
 
-def default_smoothing(num_steps: int) -> int:
-    """The slider position that suits a run's length: a mean over a sixteenth of it, and over 18 steps at most."""
-    window = max(1.0, num_steps / 16)
-    return min(MOST_DEFAULT_SMOOTHING, round(48 * math.log10(window)))
+def usual_smoothing(num_steps: int) -> int:
+    """The slider's position for a run of this length: a mean over a sixtieth of it, at most 18 steps; short runs hardly need one."""
+    window = min(_LONGEST_WINDOW, max(1.0, num_steps / _STEPS_PER_WINDOW))
+    return round(48 * math.log10(window))
 
 
 def add_loss_series(plot: CurvePlot) -> None:
@@ -69,6 +70,7 @@ class Charts(QWidget):
         self._prediction: Prediction | None = None
         self._free_bytes: int | None = None
         self._prefers_gradients = False
+        self._has_own_smoothing = False
         self.loss = CurvePlot(self.tr("Loss, nats per trained token"))
         self.learning_rate = CurvePlot(self.tr("Learning rate"), decimals=2, labels=False, box=False)
         self.tokens_per_second = CurvePlot(self.tr("Tokens per second"), decimals=0, labels=False, box=False)
@@ -85,16 +87,13 @@ class Charts(QWidget):
         self.export_menu = self._new_export_menu()
         self._loss_box = self._new_loss_box()
         self._small = self._new_small_boxes()
-        for box in self._small.values():
-            box.setParent(self)  # also the one that has no place at first
         self._grid = grid(gap=12, line_gap=12)
         self._arrangement: tuple[int, str] | None = None
         layout = column((self._loss_box, 62), gap=12)
         layout.addLayout(self._grid, 38)
         self.setLayout(layout)
         self._choose_small()
-        self._on_smoothing_changed(MOST_DEFAULT_SMOOTHING)
-        self._is_smoothing_chosen = False
+        self._smooth(self.smoothing.value())
 
     def plots(self) -> tuple[CurvePlot, ...]:
         """Every chart, the large one first."""
@@ -115,10 +114,10 @@ class Charts(QWidget):
         slider = QSlider(Qt.Orientation.Horizontal)
         slider.setRange(0, 100)
         slider.setPageStep(10)
-        slider.setValue(MOST_DEFAULT_SMOOTHING)
+        slider.setValue(usual_smoothing(1000))
         slider.setFixedWidth(em(6.8))
-        slider.setAccessibleName(self.tr("Smoothing of the training loss"))
-        slider.valueChanged.connect(self._on_smoothing_chosen)
+        slider.setAccessibleName(self.tr("Smoothing of the curves"))
+        slider.valueChanged.connect(self._on_smoothing_changed)
         return slider
 
     def _new_export_menu(self) -> QMenu:
@@ -226,10 +225,10 @@ class Charts(QWidget):
 
     def _set_length(self, model: RunModel) -> None:
         length = float(max(model.num_steps, 1))
+        if not self._has_own_smoothing and model.num_steps:
+            self._set_slider(usual_smoothing(model.num_steps))
         for plot in self.plots():
             plot.set_x_range(0.0, length)
-        if model.num_steps and not self._is_smoothing_chosen:
-            self.set_smoothing(default_smoothing(model.num_steps))
 
     def _refresh_rate(self, model: RunModel) -> None:
         curve = model.curves["learning_rate"]
@@ -271,20 +270,22 @@ class Charts(QWidget):
 
     # --- tools -------------------------------------------------------------------------------------------------------------
 
-    def _on_smoothing_chosen(self, position: int) -> None:
-        """The person's own choice holds for every run from then on."""
-        self._is_smoothing_chosen = True
-        self._on_smoothing_changed(position)
-
     def _on_smoothing_changed(self, position: int) -> None:
-        self.loss.set_smoothing(smoothing_of(position))
+        """The person moved it: it stays, also for the next run."""
+        self._has_own_smoothing = True
+        self._smooth(position)
+
+    def _smooth(self, position: int) -> None:
+        for plot in (self.loss, self.grad_norm, self.tokens_per_second):
+            plot.set_smoothing(smoothing_of(position))
         self.smoothing.setAccessibleDescription(self.tr("{0} %").format(position))
 
-    def set_smoothing(self, position: int) -> None:
-        """Move the slider, 0 to 100."""
+    def _set_slider(self, position: int) -> None:
+        if position == self.smoothing.value():
+            return
         with QSignalBlocker(self.smoothing):
             self.smoothing.setValue(position)
-        self._on_smoothing_changed(position)
+        self._smooth(position)
 
     def _on_export_clicked(self) -> None:
         self.export_menu.popup(self.export.mapToGlobal(self.export.rect().bottomLeft()))

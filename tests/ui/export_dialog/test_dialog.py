@@ -67,7 +67,7 @@ def test_sizes_and_disk_are_known_before_the_start(open_dialog: Open) -> None:
     dialog = open_dialog()
     assert shown_buttons(dialog) == ["Cancel", "Export"]
     assert dialog.formats.chosen() == ("merged",)
-    assert {"68.1 MiB, a whole model, safetensors", "65.0 MiB, needs the base model"} <= texts(dialog.formats)
+    assert {"at most 68.1 MiB, a whole model, safetensors", "at most 65.0 MiB, needs the base model"} <= texts(dialog.formats)
     assert any(text.startswith("68.1 MiB of ") for text in texts(dialog.formats))
     dialog.formats.ticks["adapter"].click()
     assert any(text.startswith("133 MiB of ") for text in texts(dialog.formats))
@@ -100,7 +100,7 @@ def test_checkpoints_can_be_chosen(open_dialog: Open, run: RunDir, qtbot: QtBot)
     assert [box.itemText(place) for place in range(box.count())] == ["the final state", "checkpoint of step 40"]
     box.setCurrentIndex(1)
     dialog.options.dtype.setCurrentIndex(3)
-    qtbot.waitUntil(lambda: "72.2 MiB, a whole model, safetensors" in texts(dialog.formats), timeout=WAIT_MS)
+    qtbot.waitUntil(lambda: "at most 72.2 MiB, a whole model, safetensors" in texts(dialog.formats), timeout=WAIT_MS)
     dialog.start()
     qtbot.waitUntil(lambda: dialog.state == "done", timeout=WAIT_MS)
     assert [(request.checkpoint, request.dtype) for request in requests(run)] == [(40, "float32")]

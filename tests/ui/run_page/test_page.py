@@ -21,7 +21,7 @@ from desktop_ft.jobs.run_model import RunModel
 from desktop_ft.ui.kit.text import GIB
 from desktop_ft.ui.kit.theme import ThemeManager
 from desktop_ft.ui.run_page import RunPage
-from desktop_ft.ui.run_page.charts import default_smoothing, smoothing_of
+from desktop_ft.ui.run_page.charts import smoothing_of
 from tests.helpers.clipping import clipped_texts
 from tests.helpers.recording_service import RecordingService
 from tests.helpers.synthetic_run import STATES, State, config, facts, fold, story, write_log
@@ -400,8 +400,3 @@ def test_a_run_can_be_replaced_by_another(show: Show, tmp_path: Path) -> None:
     QApplication.processEvents()
     assert page.figures.eval_loss.value() == f"{min(story().eval_loss.values()):.3f}"
     assert page.header.chip().text() == "Finished"
-
-
-@pytest.mark.parametrize(("num_steps", "position"), [(1, 0), (16, 0), (48, 23), (160, 48), (1062, 60), (100_000, 60)])
-def test_the_smoothing_suits_the_length_of_the_run(num_steps: int, position: int) -> None:
-    assert default_smoothing(num_steps) == position

@@ -9,6 +9,7 @@ import pytest
 
 from desktop_ft.core.config import validate
 from desktop_ft.jobs.pace import TimeLeft
+from desktop_ft.ui.run_page.charts import smoothing_of, usual_smoothing
 from desktop_ft.ui.run_page.schedule import future_rates, rate_at
 from desktop_ft.ui.run_page.words import chip_of, clock_words, facts_line, method_words, progress_words, stage_of, time_left_words
 from tests.helpers.synthetic_run import NUM_STEPS, STARTED, State, config, fold, resolved
@@ -110,3 +111,9 @@ def test_a_rate_changed_while_training_carries_its_factor_on() -> None:
     assert (steps[0], steps[-1]) == (547, NUM_STEPS)
     assert rates[0] == pytest.approx(5e-5)
     assert rates[-1] == pytest.approx(0.0, abs=1e-12)
+
+
+@pytest.mark.parametrize(("num_steps", "window"), [(48, 1.0), (120, 2.0), (600, 10.0), (1062, 18.0), (100_000, 18.0)])
+def test_the_usual_smoothing_is_a_mean_over_a_small_part_of_the_run(num_steps: int, window: float) -> None:
+    keep = smoothing_of(usual_smoothing(num_steps))
+    assert 1 / (1 - keep) == pytest.approx(window, rel=0.03)
