@@ -27,7 +27,8 @@ def start_once(home: Path, qt_platform: str, settle_seconds: float) -> tuple[flo
     """One start.
 
     Returns:
-        Seconds to the visible window, the processor's seconds until then, resident bytes then, and resident bytes once it has settled on its first page.
+        Seconds to the visible window, the processor's seconds until then, resident bytes then, and resident bytes once it has settled
+        on its first page.
     """
     ready = home / "ready"
     ready.unlink(missing_ok=True)

@@ -117,8 +117,6 @@ def main() -> int:
         window.runs.show_table()
         wait("the table", lambda: len(window.service.runs()) == 2 and all(not run.is_live for run in window.service.runs()))
         photographer.take("runs")
-        window.go_to("settings")
-        photographer.take("settings")
         window.close_at_once()
     return 0
 
