@@ -23,7 +23,7 @@ from desktop_ft.ui.kit.text import DASH, GIB, Label, format_gib, format_learning
 from desktop_ft.ui.run_page.facts import Prediction
 from desktop_ft.ui.run_page.schedule import future_rates
 
-_STEPS_PER_WINDOW: Final = 60
+_STEPS_PER_WINDOW: Final = 20
 _LONGEST_WINDOW: Final = 18.0
 _WIDE_EM: Final = 66
 """From this width on four small charts fit beside each other."""
@@ -39,7 +39,7 @@ def smoothing_of(position: int) -> float:
 
 
 def usual_smoothing(num_steps: int) -> int:
-    """The slider's position for a run of this length: a mean over a sixtieth of it, at most 18 steps; short runs hardly need one."""
+    """The slider's position for a run of this length: a mean over a twentieth of it, at most 18 steps; short runs hardly need one."""
     window = min(_LONGEST_WINDOW, max(1.0, num_steps / _STEPS_PER_WINDOW))
     return round(48 * math.log10(window))
 
