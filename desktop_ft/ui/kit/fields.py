@@ -346,7 +346,7 @@ class PathControl(TextControl):
         self._kind: PathKind = kind
         self._caption, self._filter = caption, name_filter
         browse = button(self.tr("Browse…"), "", "folder-open", on_click=self._on_browse_clicked)
-        self._edit.setMinimumWidth(em(9))
+        self._edit.setMinimumWidth(em(6))
         layout = self.layout()
         assert layout is not None
         layout.addWidget(browse)

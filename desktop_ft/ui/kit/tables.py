@@ -307,7 +307,8 @@ class TableView(QTableView):
 
     def minimumSizeHint(self) -> QSize:
         """All fixed columns and some of the free one, three rows."""
-        fixed = sum(em(c.width_em or 8) for i, c in enumerate(self._model.columns) if not self.isColumnHidden(i))
+        shown = [i for i in range(len(self._model.columns)) if not self.isColumnHidden(i)]
+        fixed = sum(self._fixed_width(i) or em(8) for i in shown)
         return QSize(fixed + 14, self.horizontalHeader().sizeHint().height() + 3 * em(ROW_HEIGHT_EM))
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
@@ -343,13 +344,18 @@ class TableView(QTableView):
     def _fit_columns(self) -> None:
         shown = [i for i in range(len(self._model.columns)) if not self.isColumnHidden(i)]
         free = [i for i in shown if not self._model.columns[i].width_em]
-        fixed = sum(em(self._model.columns[i].width_em) for i in shown)
+        fixed = sum(self._fixed_width(i) for i in shown)
         for i in shown:
-            wide = em(self._model.columns[i].width_em)
+            wide = self._fixed_width(i)
             if i in free:
                 wide = max(em(6), (self.viewport().width() - fixed) // len(free))
             if self.columnWidth(i) != wide:
                 self.setColumnWidth(i, wide)
+
+    def _fixed_width(self, place: int) -> int:
+        """Pixels of a column of fixed width, its heading never cut; 0 for a free one."""
+        width_em = self._model.columns[place].width_em
+        return max(em(width_em), self.horizontalHeader().sectionSizeHint(place)) if width_em else 0
 
     def _on_theme_changed(self) -> None:
         self.setIconSize(QSize(icon_size(), icon_size()))
