@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from desktop_ft.core.config import RunConfig
 from desktop_ft.core.device import DeviceFacts
-from desktop_ft.core.memory.plan import Dtype, Optimizer, Plan, has_triton, target_names
+from desktop_ft.core.memory.plan import Dtype, Optimizer, Plan, has_flash_attention, has_triton, target_names
 from desktop_ft.core.memory.terms import GIB, Verdict, predict, verdict
 from desktop_ft.core.models import ModelInfo
 
@@ -86,6 +86,7 @@ def make_plan(config: RunConfig, model: ModelInfo, device: DeviceFacts, choices:
         optim=choices.optim,
         accumulates=config.training.global_batch_size > choices.micro_batch_size,
         has_triton=has_triton(device),
+        has_flash_attention=has_flash_attention(device, choices.dtype),
         rank=method.rank,
         dropout=method.dropout if method.kind == "lora" else 0.0,
         use_dora=method.use_dora and method.kind == "lora",

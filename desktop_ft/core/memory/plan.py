@@ -26,6 +26,8 @@ class Plan:
         sequence_length: Tokens of the longest row of a micro-batch.
         accumulates: Whether gradients of earlier micro-batches stay while the next one runs.
         has_triton: Whether TRL's head runs as a Triton kernel; else as torch's operators, with many more copies.
+        has_flash_attention: Whether torch's fused attention has a kernel for this device and format; else, with fewer heads of
+            keys than of queries, it works through whole matrices of scores.
         targets: Names of the linear layers with an adapter (LoRA).
     """
 
@@ -40,6 +42,7 @@ class Plan:
     optim: Optimizer
     accumulates: bool
     has_triton: bool = True
+    has_flash_attention: bool = True
     rank: int = 16
     dropout: float = 0.0
     use_dora: bool = False
@@ -51,6 +54,11 @@ class Plan:
         return self.micro_batch_size * self.sequence_length
 
     @property
+    def makes_scores(self) -> bool:
+        """Whether sdpa makes matrices of scores: torch's other kernels do not take grouped heads as they are."""
+        return self.attention == "sdpa" and not self.has_flash_attention and self.shape.num_kv_heads < self.shape.num_heads
+
+    @property
     def weight_bytes(self) -> int:
         """Bytes of one weight."""
         return BYTES_OF[self.dtype]
@@ -59,6 +67,11 @@ class Plan:
 def has_triton(device: DeviceFacts) -> bool:
     """Whether torch brings Triton for this device: on Linux with an accelerator that it compiles for."""
     return device.kind in ("cuda", "rocm", "xpu") and sys.platform.startswith("linux")
+
+
+def has_flash_attention(device: DeviceFacts, dtype: Dtype) -> bool:
+    """FlashAttention computes in 16 bit on Ampere and later; on a CPU torch's own flash kernel takes every format."""
+    return device.kind == "cpu" or (dtype != "float32" and device.supports_bf16)
 
 
 @dataclass(frozen=True)

@@ -128,5 +128,7 @@ def _spread(values: Mapping[TermKey, int], plan: Plan, device: DeviceFacts) -> i
     by_parts = sum(UNCERTAINTY[key] * num_bytes for key, num_bytes in values.items())
     if device.kind == "cpu":
         return int(max(by_parts, CPU_UNCERTAINTY * sum(values.values())))
-    derived_only = plan.shape.num_experts > 0 or plan.attention == "eager" or (plan.use_dora and not plan.checkpointing)
+    derived_only = (
+        plan.shape.num_experts > 0 or plan.attention == "eager" or plan.makes_scores or (plan.use_dora and not plan.checkpointing)
+    )
     return int(by_parts + (0.15 * values["activations"] if derived_only else 0))
