@@ -20,5 +20,8 @@ def open_folder(path: Path) -> None:
         raise DesktopFtError("folder_missing", "The folder is not there any more", f"There is no folder {path}.", "Look at the list again.")
     if not QDesktopServices.openUrl(QUrl.fromLocalFile(str(path))):
         raise DesktopFtError(
-            "folder_not_opened", "The folder could not be shown", f"No file manager opened {path}.", "Open the folder yourself; this is its path."
+            "folder_not_opened",
+            "The folder could not be shown",
+            f"No file manager opened {path}.",
+            "Open the folder yourself; this is its path.",
         )

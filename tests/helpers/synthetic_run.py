@@ -31,7 +31,9 @@ from desktop_ft.jobs.run_model import RunModel
 from desktop_ft.jobs.training_worker import EngineEnd
 from desktop_ft.ui.run_page.facts import Prediction, RunFacts
 
-State = Literal["new", "starting", "loading", "training", "evaluating", "stopping", "stopped", "completed", "failed", "crashed", "crashed_early"]
+State = Literal[
+    "new", "starting", "loading", "training", "evaluating", "stopping", "stopped", "completed", "failed", "crashed", "crashed_early"
+]
 STATES: tuple[State, ...] = (
     "new", "starting", "loading", "training", "evaluating", "stopping", "stopped", "completed", "failed", "crashed", "crashed_early",
 )  # fmt: skip
@@ -187,7 +189,10 @@ def events_of(state: State, num_steps: int = NUM_STEPS) -> list[Event]:
         case "new" | "starting" | "crashed_early":
             return []
         case "loading":
-            return [PhaseChanged(phase="load", detail="Loading the model", time=STARTED), Progress(phase="load", done=3, total=5, time=STARTED)]
+            return [
+                PhaseChanged(phase="load", detail="Loading the model", time=STARTED),
+                Progress(phase="load", done=3, total=5, time=STARTED),
+            ]
         case "training":
             return [*training_events(at, num_steps), PhaseChanged(phase="train", time=STARTED)]
         case "evaluating":
@@ -213,7 +218,7 @@ def _out_of_memory(now: float) -> ErrorRaised:
         title="The graphics card ran out of memory",
         message="Step 138 needed 1.9 GiB more than the 0.4 GiB that were free of 24.0 GiB.",
         hint="Close other programs that use the card, or start again with a micro-batch of 2; the global batch stays 16.",
-        traceback="Traceback (most recent call last):\n  File \"trainer.py\", line 1, in step\ntorch.OutOfMemoryError: CUDA out of memory.",
+        traceback='Traceback (most recent call last):\n  File "trainer.py", line 1, in step\ntorch.OutOfMemoryError: CUDA out of memory.',
         time=now,
     )
 
@@ -230,7 +235,7 @@ def fold(state: State, folder: Path, num_steps: int = NUM_STEPS) -> RunModel:
 
 
 def _end(model: RunModel, state: State) -> None:
-    tail = "Loading weights: 100%\nFatal Python error: Segmentation fault\n\nCurrent thread (most recent call first):\n  File \"dora.py\", line 12"
+    tail = 'Loading weights: 100%\nFatal Python error: Segmentation fault\n\n  File "dora.py", line 12'
     last = max((step for step in model.checkpoints), default=None)
     match state:
         case "training" | "evaluating" | "stopping":

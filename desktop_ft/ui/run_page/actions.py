@@ -52,8 +52,8 @@ class RunActions(QObject):
         self.pause = self._new(self.tr("&Pause"), self._on_pause, "Ctrl+P")
         self.stop = self._new(self.tr("&Stop and keep"), self._on_stop, "Ctrl+.")
         self.export = self._new(self.tr("&Export…"), self._on_export)
-        self.save = self._new(self.tr("Save a &checkpoint now"), lambda: self._request("save"), icon_name="save")
-        self.sample = self._new(self.tr("&Write samples now"), lambda: self._request("sample"), icon_name="message-square")
+        self.save = self._new(self.tr("Save a &checkpoint now"), self._on_save, icon_name="save")
+        self.sample = self._new(self.tr("&Write samples now"), self._on_sample, icon_name="message-square")
         self.open_folder = self._new(self.tr("Open the &folder"), self._on_open_folder, icon_name="folder-open")
         self.copy_command = self._new(self.tr("Copy the co&mmand"), self._on_copy_command, icon_name="terminal")
         self.discard = self._new(self.tr("&Discard…"), self._on_discard, icon_name="trash-2")
@@ -64,7 +64,7 @@ class RunActions(QObject):
             action.setShortcut(QKeySequence(shortcut))
         if icon_name:
             action.setIcon(icon(icon_name))
-        action.triggered.connect(lambda: on_triggered())
+        action.triggered.connect(on_triggered)
         self._page.addAction(action)
         return action
 
@@ -146,12 +146,12 @@ class RunActions(QObject):
         if self._model is not None:
             self.export_requested.emit(self._model.run)
 
-    def _request(self, kind: str) -> None:
-        if self._model is None:
-            return
-        if kind == "save":
+    def _on_save(self) -> None:
+        if self._model is not None:
             self._service.request(self._model.run.path, "save")
-        else:
+
+    def _on_sample(self) -> None:
+        if self._model is not None:
             self._service.request(self._model.run.path, "sample")
 
     def _on_open_folder(self) -> None:

@@ -123,7 +123,9 @@ class Charts(QWidget):
         return ChartBox(self.tr("Loss"), self.loss, note=self.tr("nats per trained token"), main=True, tools=tools)
 
     def _new_small_boxes(self) -> dict[str, ChartBox]:
-        self.to_gradients = button(kind="flat", icon_name="chevron-right", name=self.tr("Show the gradient norm"), on_click=self._on_switched)
+        self.to_gradients = button(
+            kind="flat", icon_name="chevron-right", name=self.tr("Show the gradient norm"), on_click=self._on_switched
+        )
         self.to_rates = button(kind="flat", icon_name="chevron-left", name=self.tr("Show the learning rate"), on_click=self._on_switched)
         for switch in (self.to_gradients, self.to_rates):
             switch.setFixedSize(em(2), em(1.5))

@@ -126,4 +126,4 @@ class ConfigTab(QWidget):
 
 
 def _searched(line: SettingRow) -> str:
-    return " ".join((line.path, line.written, line.used, line.why, line.help)).lower()
+    return f"{line.path} {line.written} {line.used} {line.why} {line.help}".lower()

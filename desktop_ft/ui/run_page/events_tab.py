@@ -59,7 +59,11 @@ def _words(event: Event) -> tuple[tuple[str, str], str, str]:
             text = words.format(format_number(event.loss, 3), format_number(event.num_examples), format_duration(event.seconds))
             return ("gauge", "2"), _tr("Evaluation at step {0}").format(format_number(event.step)), text
         case CheckpointSaved():
-            return ("save", "2"), _tr("Checkpoint of step {0}").format(format_number(event.step)), f"{event.path}, {format_size(event.num_bytes)}"
+            return (
+                ("save", "2"),
+                _tr("Checkpoint of step {0}").format(format_number(event.step)),
+                f"{event.path}, {format_size(event.num_bytes)}",
+            )
         case ControlDone():
             title = _tr("Request “{0}” carried out") if event.accepted else _tr("Request “{0}” refused")
             return ("circle-check", "good") if event.accepted else ("ban", "warn"), title.format(event.control), event.message

@@ -99,7 +99,9 @@ class FilesTab(QWidget):
         self._run: RunDir | None = None
         self._task: BackgroundTask | None = None
         columns: list[Column[FileRow]] = [
-            Column(self.tr("Name"), lambda line: line.name, width_em=22, icon=lambda line: ("folder" if line.is_folder else "file-text", "2")),
+            Column(
+                self.tr("Name"), lambda line: line.name, width_em=22, icon=lambda line: ("folder" if line.is_folder else "file-text", "2")
+            ),
             Column(self.tr("What it is"), lambda line: line.what),
             Column(self.tr("Size"), lambda line: format_size(line.num_bytes), "right", 8, sort=lambda line: line.num_bytes),
             Column(self.tr("Changed"), lambda line: clock_words(line.time), "right", 11, sort=lambda line: line.time),

@@ -118,9 +118,9 @@ class RunPage(QFrame):
         self.run_actions.discarded.connect(self.back_requested)
         self.charts.error_raised.connect(self.error_raised)
         self.files.crashed.connect(self.crashed)
-        self.files.open_folder.clicked.connect(lambda: self.run_actions.open_folder.trigger())
-        self.samples.sample_now.clicked.connect(lambda: self.run_actions.sample.trigger())
-        self.header.back.clicked.connect(lambda: self.back_requested.emit())
+        self.files.open_folder.clicked.connect(self.run_actions.open_folder.trigger)
+        self.samples.sample_now.clicked.connect(self.run_actions.sample.trigger)
+        self.header.back.clicked.connect(self.back_requested)
         self.next_tab = self._new_tab_action(self.tr("Next tab of the run"), "Ctrl+Tab", 1)
         self.previous_tab = self._new_tab_action(self.tr("Previous tab of the run"), "Ctrl+Shift+Tab", -1)
 
@@ -139,7 +139,13 @@ class RunPage(QFrame):
             self._disconnect(self._model)
         self._model, self._facts = model, RunFacts()
         model.status_changed.connect(self._on_status_changed)
-        for signal in (model.progress_changed, model.curves_changed, model.samples_changed, model.messages_changed, model.checkpoints_changed):
+        for signal in (
+            model.progress_changed,
+            model.curves_changed,
+            model.samples_changed,
+            model.messages_changed,
+            model.checkpoints_changed,
+        ):
             signal.connect(self._on_changed)
         model.request_answered.connect(self._on_request_answered)
         self.run_actions.set_run(model)
@@ -157,7 +163,13 @@ class RunPage(QFrame):
 
     def _disconnect(self, model: RunModel) -> None:
         model.status_changed.disconnect(self._on_status_changed)
-        for signal in (model.progress_changed, model.curves_changed, model.samples_changed, model.messages_changed, model.checkpoints_changed):
+        for signal in (
+            model.progress_changed,
+            model.curves_changed,
+            model.samples_changed,
+            model.messages_changed,
+            model.checkpoints_changed,
+        ):
             signal.disconnect(self._on_changed)
         model.request_answered.disconnect(self._on_request_answered)
 

@@ -40,7 +40,12 @@ def stage_of(model: RunModel, *, was_paused: bool = False) -> Stage:
     """
     if model.is_live:
         return _live_stage(model)
-    ended: dict[str, Stage] = {"completed": "completed", "failed": "failed", "crashed": "crashed", "stopped": "paused" if was_paused else "stopped"}
+    ended: dict[str, Stage] = {
+        "completed": "completed",
+        "failed": "failed",
+        "crashed": "crashed",
+        "stopped": "paused" if was_paused else "stopped",
+    }
     return ended.get(model.status, "new")
 
 
