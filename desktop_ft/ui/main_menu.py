@@ -84,6 +84,10 @@ class MainMenu(QObject):
         self._add(menu, self.tr("&Documentation"), "F1", lambda: QDesktopServices.openUrl(QUrl(DOCUMENTATION)))
         self._add(menu, self.tr("&About Desktop FT"), "", self._show_about)
 
+    def run_actions(self) -> tuple[QAction, ...]:
+        """The entries of the Run menu."""
+        return tuple(self._run_actions.values())
+
     def refresh(self) -> None:
         """Grey out what cannot be done to the run in front."""
         actions = {} if self._window.current_run() is None else self._window.runs.run_actions()

@@ -24,6 +24,7 @@ from desktop_ft.jobs.runs_service import RunsService
 from desktop_ft.ui.crash import CrashRoad
 from desktop_ft.ui.gpu_card import GpuCard
 from desktop_ft.ui.kit.messages import MessageAction, MessageStrip
+from desktop_ft.ui.kit.text import format_number
 from desktop_ft.ui.kit.theme import theme_manager
 from desktop_ft.ui.main_menu import MainMenu
 from desktop_ft.ui.pages import Pages
@@ -120,6 +121,7 @@ class MainWindow(QMainWindow):
 
         place = RunsPlace(self.service, self.machine)
         place.notice_raised.connect(lambda words: self.strip.show_message(words, key="notice"))
+        place.run_shown.connect(self._on_run_shown)
         place.new_run_requested.connect(lambda: self.go_to("new"))
         place.error_raised.connect(self.show_error)
         place.crashed.connect(self.show_crash)
@@ -150,6 +152,16 @@ class MainWindow(QMainWindow):
         """The place where runs are watched."""
         return cast("RunsPlace", self._pages.page("runs"))
 
+    @property
+    def settings(self) -> SettingsPage:
+        """The page of the program's settings."""
+        return cast("SettingsPage", self._pages.page("settings"))
+
+    def is_at(self, key: str) -> bool:
+        """Whether a place is in front."""
+        made = self._pages.made(key)
+        return made is not None and self._pages.current() is made
+
     def start(self) -> None:
         """After the first paint: ask the driver, find runs that still go, show the first place."""
         self.machine.start()
@@ -171,6 +183,9 @@ class MainWindow(QMainWindow):
         """Show one run's page."""
         self.go_to("runs")
         self.runs.show_run(model)
+
+    def _on_run_shown(self, model: object) -> None:
+        self.strip.dismiss(_crash_key(cast("RunModel", model).run))
         self.menu.refresh()
 
     def open_run_folder(self) -> None:
@@ -182,10 +197,7 @@ class MainWindow(QMainWindow):
 
     def current_run(self) -> RunModel | None:
         """The run whose page is in front, or None."""
-        made = self._pages.made("runs")
-        if made is None or self._pages.current() is not made:
-            return None
-        return self.runs.current_run()
+        return self.runs.current_run() if self.is_at("runs") else None
 
     def _on_place_chosen(self, key: object) -> None:
         """Runs chosen again, while a run is in front, is the way back to all of them."""
@@ -210,9 +222,7 @@ class MainWindow(QMainWindow):
 
     def _on_prediction_changed(self) -> None:
         """The card shows the run being set up only while it is seen."""
-        made = self._pages.made("new")
-        is_seen = made is not None and self._pages.current() is made
-        self._card.set_predicted(self.wizard.predicted_bytes if is_seen else 0)
+        self._card.set_predicted(self.wizard.predicted_bytes if self.is_at("new") else 0)
 
     def _on_machine_changed(self) -> None:
         """Engines see the card that predictions were made for; where there is none, they look for themselves."""
@@ -234,7 +244,9 @@ class MainWindow(QMainWindow):
         told = self.preferences.told_crashes
         crashed = [summary for summary in self.service.runs() if summary.status == "crashed"]
         for summary in [summary for summary in crashed if summary.run.path.name not in told]:
-            where = self.tr("Its engine went away at step {0} of {1}.").format(summary.step, summary.num_steps)
+            where = self.tr("Its engine went away at step {0} of {1}.").format(
+                format_number(summary.step), format_number(summary.num_steps)
+            )
             text = where if summary.num_steps else self.tr("Its engine went away before the first step.")
             action = MessageAction(self.tr("Resume"), lambda run=summary.run: self._resume_crashed(run))
             self.strip.show_message(self.tr("{0} crashed.").format(summary.name), text, "warn", action=action, key=_crash_key(summary.run))
@@ -243,7 +255,6 @@ class MainWindow(QMainWindow):
             self.set_preferences(replace(self.preferences, told_crashes=names))
 
     def _resume_crashed(self, run: RunDir) -> None:
-        self.strip.dismiss(_crash_key(run))
         model = self.service.resume(run.path)
         if model is not None:
             self.show_run(model)
@@ -286,7 +297,7 @@ class MainWindow(QMainWindow):
         if self._pages.made("new") is not None:
             self.wizard.set_folders(self.preferences)
         if self._pages.made("settings") is not None:
-            cast("SettingsPage", self._pages.page("settings")).set_preferences(self.preferences)
+            self.settings.set_preferences(self.preferences)
         try:
             save_preferences(self.preferences, self.workspace.settings_file)
         except DesktopFtError as error:
@@ -325,8 +336,7 @@ class MainWindow(QMainWindow):
             return
         geometry = self.saveGeometry().toBase64().data()
         self.set_preferences(replace(self.preferences, window_geometry=bytes(geometry).decode("ascii")))
-        made = self._pages.made("new")
-        if made is not None:
+        if self._pages.made("new") is not None:
             self.wizard.close_down()
         self.service.shutdown()
         event.accept()

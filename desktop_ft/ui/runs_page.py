@@ -23,7 +23,7 @@ from desktop_ft.ui.kit.sparkline import paint_sparkline
 from desktop_ft.ui.kit.tables import Column, ListModel, TableView
 from desktop_ft.ui.kit.text import DASH, Label, format_duration, format_number
 
-NARROW_EM: Final = 76
+NARROW_EM: Final = 80
 _MODEL_COLUMN, _OBJECTIVE_COLUMN = 1, 3
 _ICONS: Final = {
     "new": ("circle-dot", "2"),
@@ -82,9 +82,9 @@ class RunsPage(QWidget):
         return (
             Column(self.tr("Name"), lambda s: s.name, sort=lambda s: s.name.lower(), tooltip=lambda s: s.problem or str(s.run.path)),
             Column(self.tr("Model"), _model_name, width_em=11, sort=_model_name),
-            Column(self.tr("Method"), lambda s: s.method, width_em=8.5, sort=lambda s: s.method),
+            Column(self.tr("Method"), lambda s: s.method, width_em=10, sort=lambda s: s.method),
             Column(self.tr("Objective"), lambda s: s.objective.upper(), width_em=7.5, sort=lambda s: s.objective),
-            Column(self.tr("Status"), self.status_words, width_em=9.5, icon=lambda s: _ICONS[s.status], sort=lambda s: s.status),
+            Column(self.tr("Status"), self.status_words, width_em=11, icon=lambda s: _ICONS[s.status], sort=lambda s: s.status),
             Column(self.tr("Loss"), lambda s: format_number(s.loss, 3), width_em=7.5, paint=_paint_losses),
             Column(
                 self.tr("Eval loss"), lambda s: format_number(s.eval_loss, 3), align="right", width_em=7, sort=lambda s: s.eval_loss or 1e9
@@ -204,4 +204,4 @@ def _has_result(summary: RunSummary) -> bool:
 
 
 def _paint_losses(painter: QPainter, area: QRectF, summary: RunSummary) -> None:
-    paint_sparkline(painter, area, summary.losses, 0 if summary.is_live else None)
+    paint_sparkline(painter, area.adjusted(8, 8, -8, -8), summary.losses, 0 if summary.is_live else None)

@@ -30,6 +30,8 @@ class RunsPlace(QStackedWidget):
     notice_raised = Signal(str)
     """A sentence for the strip."""
     crashed = Signal(object)
+    run_shown = Signal(object)
+    """`RunModel` that came to the front."""
 
     def __init__(self, service: RunsService, machine: MachineModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -56,6 +58,7 @@ class RunsPlace(QStackedWidget):
         self.run_page.set_run(model)
         self._on_machine_changed()
         self.setCurrentWidget(self.run_page)
+        self.run_shown.emit(model)
 
     def show_table(self) -> None:
         """Bring the table to the front."""

@@ -48,6 +48,7 @@ class Sidebar(QFrame):
     def __init__(self, places: Sequence[Place], card: GpuCard, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setProperty("frame", "sidebar")
+        self.setObjectName("navigation")
         self.setAccessibleName(self.tr("Navigation"))
         self._places = tuple(places)
         self._card = card

@@ -5,7 +5,6 @@ The model's signals only mark what is out of date; a timer brings it up to date 
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Final, cast
 
 from PySide6.QtCore import QTimer, Signal
@@ -98,8 +97,13 @@ class RunPage(QFrame):
         side = QWidget()
         side.setLayout(column(self.health, (self.sample, 1), gap=12))
         side.setFixedWidth(em(_SIDE_EM))
-        theme_manager().changed.connect(partial(_hold_width, side))
+        self._side = side
+        theme_manager().changed.connect(self._hold_side_width)
         return VerticalScrollPage(row((self.charts, 1), side, gap=12), name=self.tr("Curves"))
+
+    def _hold_side_width(self) -> None:
+        """The side column is sized in ems of the font."""
+        self._side.setFixedWidth(em(_SIDE_EM))
 
     def _lay_out(self) -> None:
         top = column(self.header, self.banner, self.progress, self.figures, 2, gap=10)
@@ -303,8 +307,3 @@ class RunPage(QFrame):
             return
         if not answer.accepted:
             self.notice_raised.emit(answer.message or self.tr("The engine refused the request."))
-
-
-def _hold_width(side: QWidget) -> None:
-    """The side column is sized in ems of the font."""
-    side.setFixedWidth(em(_SIDE_EM))
