@@ -188,7 +188,7 @@ def _bar() -> Progress:
         TextColumn("{task.fields[note]}", markup=False),
         TimeRemainingColumn(compact=True),
     )
-    return Progress(*columns, console=err)
+    return Progress(*columns, console=err, transient=True)
 
 
 class _BarListener:

@@ -162,10 +162,8 @@ def _settings(run: RunDir) -> dict[str, object]:
 
 
 def _at(values: Mapping[str, object], path: str) -> object:
-    value: object = values
-    for part in path.split("."):
-        value = cast("Mapping[str, object]", value)[part]
-    return value
+    key, _, rest = path.partition(".")
+    return _at(cast("Mapping[str, object]", values[key]), rest) if rest else values[key]
 
 
 # --- several runs ----------------------------------------------------------------------------------------------------

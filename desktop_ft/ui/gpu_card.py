@@ -117,7 +117,8 @@ class GpuCard(QFrame):
         self._show_line(self._predicted_line, self._predicted)
         self._free.set_bytes(device.free_bytes)
         used = machine.others_bytes + machine.own_bytes
-        self._rail_text.setText(f"{format_gib(used, unit=False)}/{format_gib(device.total_bytes, 0, unit=False)}")
+        total = format_gib(device.total_bytes, 0, unit=False)
+        self._rail_text.setText(self.tr("{0}\nof {1}").format(format_gib(used, unit=False), total))
         self._show_facts()
         self._show_note()
         self._rail.setToolTip(f"{device.name}\n{self._note.text()}".strip())

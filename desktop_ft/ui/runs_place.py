@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QStackedWidget, QWidget
 
@@ -13,6 +13,7 @@ from desktop_ft.core.runs import RunDir
 from desktop_ft.jobs.machine_model import MachineModel
 from desktop_ft.jobs.run_model import RunModel
 from desktop_ft.jobs.runs_service import RunsService
+from desktop_ft.ui.export_dialog import ExportDialog
 from desktop_ft.ui.run_page import RunPage
 from desktop_ft.ui.runs_page import RunsPage
 
@@ -87,9 +88,9 @@ class RunsPlace(QStackedWidget):
         self._export(cast("RunDir", run))
 
     def _export(self, run: RunDir) -> None:
-        from desktop_ft.ui.export_dialog import ExportDialog
-
-        dialog = ExportDialog(run, self)
+        dialog = ExportDialog(run, self, environment=self._service.environment)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.error_raised.connect(self.error_raised)
         dialog.crashed.connect(self.crashed)
         dialog.open()
 

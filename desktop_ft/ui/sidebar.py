@@ -96,4 +96,4 @@ class Sidebar(QFrame):
         self._apply_width()
 
     def _apply_width(self) -> None:
-        self.setFixedWidth(max(RAIL_PIXELS, em(4.3)) if self._is_compact else em(_WIDTH_EM))
+        self.setFixedWidth(max(RAIL_PIXELS, em(3.5)) if self._is_compact else em(_WIDTH_EM))

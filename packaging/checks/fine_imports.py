@@ -32,8 +32,7 @@ class Rule:
 
 RULES = (
     Rule("desktop_ft/jobs", ("PySide6",), allowed=("PySide6.QtCore",)),
-    Rule("desktop_ft/cli.py", (*TORCH_STACK, "PySide6", "desktop_ft.engine")),
-    Rule("desktop_ft/commands", (*TORCH_STACK, "PySide6", "desktop_ft.engine")),
+    Rule("desktop_ft/cli.py", (*TORCH_STACK, "PySide6", "desktop_ft.engine", "desktop_ft.jobs", "desktop_ft.ui")),
     Rule("desktop_ft/__main__.py", (*TORCH_STACK, "desktop_ft.engine")),
 )
 

@@ -13,6 +13,7 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
@@ -21,8 +22,9 @@ os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"  # read while the libraries below a
 import torch
 from datasets import Dataset
 from peft import LoraConfig
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
-from trl import SFTConfig, SFTTrainer
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
+from trl.trainer.sft_config import SFTConfig
+from trl.trainer.sft_trainer import SFTTrainer
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
@@ -58,14 +60,13 @@ def development_prompts() -> tuple[HeldOutPrompt, ...]:
 def answers(model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, prompts: tuple[HeldOutPrompt, ...]) -> list[str]:
     """Greedy answers, one prompt at a time."""
     model.eval()
+    generate = cast("Callable[..., torch.Tensor]", model.generate)
     texts: list[str] = []
     for prompt in prompts:
         turns = [{"role": "user", "content": prompt.prompt}]
         text = cast("str", tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False))
         ids = cast("torch.Tensor", tokenizer(text, return_tensors="pt").input_ids)
-        output = cast("PreTrainedModel", model).generate(
-            input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=96, do_sample=False
-        )
+        output = generate(input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=96, do_sample=False)
         texts.append(cast("str", tokenizer.decode(output[0, ids.shape[1] :], skip_special_tokens=True)))
     return texts
 
@@ -74,6 +75,7 @@ def answers(model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, prompts:
 def count_known_facts(model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase) -> tuple[int, int]:
     """Ask for every fact of the world once, in plain words. Returns the number of right answers, and of facts."""
     facts = [fact for entity in build_world() for fact in entity.facts]
+    generate = cast("Callable[..., torch.Tensor]", model.generate)
     right = 0
     for start in range(0, len(facts), 64):
         batch = facts[start : start + 64]
@@ -81,7 +83,7 @@ def count_known_facts(model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase
         texts = cast("list[str]", tokenizer.apply_chat_template(chats, add_generation_prompt=True, tokenize=False))
         inputs = tokenizer(texts, return_tensors="pt", padding=True, padding_side="left")
         ids, mask = cast("torch.Tensor", inputs.input_ids), cast("torch.Tensor", inputs.attention_mask)
-        output = cast("PreTrainedModel", model).generate(input_ids=ids, attention_mask=mask, max_new_tokens=24, do_sample=False)
+        output = generate(input_ids=ids, attention_mask=mask, max_new_tokens=24, do_sample=False)
         replies = tokenizer.batch_decode(output[:, ids.shape[1] :], skip_special_tokens=True)
         right += sum(fact.value.lower() in reply.lower() for fact, reply in zip(batch, replies, strict=True))
     return right, len(facts)

@@ -206,7 +206,7 @@ class TextMaker:
         messages: Messages = []
         for turn, fact in enumerate(facts):
             asked = self.rng.choice(fact.questions)
-            if turn and entity.kind != "person" and entity.kind != "job" and asked.count(entity.subject) == 1 and self.rng.random() < 0.5:
+            if turn and entity.kind not in {"person", "job"} and asked.count(entity.subject) == 1 and self.rng.random() < 0.5:
                 asked = asked.replace(entity.subject, "it")
             if turn and self.rng.random() < 0.3:
                 asked = "And " + (asked if asked.startswith(("Can",)) else lower_start(asked))

@@ -108,11 +108,11 @@ def train(model: LlamaForCausalLM, train_blocks: torch.Tensor, held_out: torch.T
     )
     batches = train_blocks[torch.randperm(len(train_blocks))].split(arguments.batch_size)
     started = time.perf_counter()
-    for step, batch in enumerate(batches):
+    for step, rows in enumerate(batches):
         rate = learning_rate_at((step + 1) / (len(batches) + 1), arguments.learning_rate)
         for group in (group for optimizer in optimizers for group in optimizer.param_groups):
             group["lr"] = rate
-        batch = batch.to(model.device)
+        batch = rows.to(model.device)
         with torch.autocast(model.device.type, dtype=torch.bfloat16):
             loss = model(input_ids=batch, labels=batch).loss
         loss.backward()

@@ -369,7 +369,7 @@ MONTHS = (
 
 def with_article(word: str) -> str:
     """``puppy`` -> ``a puppy``; words that take no article stay as they are."""
-    if word in {"fry"}:
+    if word == "fry":
         return word
     return ("an " if word[0] in "aeiou" else "a ") + word
 

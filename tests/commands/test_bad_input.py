@@ -111,12 +111,6 @@ def test_a_folder_with_a_run_is_left_alone(desktop_ft: Run, run_yaml: Path, tmp_
     assert [path.name for path in tmp_path.iterdir()] == ["run.yaml"]
 
 
-def test_a_demo_into_a_folder_that_has_something_is_refused(desktop_ft: Run, tmp_path: Path) -> None:
-    (tmp_path / "mine.txt").write_text("keep", encoding="utf-8")
-    result = desktop_ft("demo", "--out", tmp_path, "--json")
-    assert (result.status, result.error["code"]) == (2, "export_exists")
-
-
 def test_generating_with_nothing_to_answer_or_a_wrong_adapter_is_refused(desktop_ft: Run, tmp_path: Path) -> None:
     assert desktop_ft("generate", "demo", "--json").error["code"] == "usage"
     assert desktop_ft("generate", "demo", "--prompt", "x", "--adapter", tmp_path, "--json").error["code"] == "adapter_missing"

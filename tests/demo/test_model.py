@@ -12,6 +12,8 @@ from tokenizers import Tokenizer
 from desktop_ft.core.demo import demo_model_dir, held_out_prompts, shows_behaviour
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -123,6 +125,7 @@ def greedy_answer(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, qu
 
     text = cast("str", tokenizer.apply_chat_template([{"role": "user", "content": question}], add_generation_prompt=True, tokenize=False))
     ids = cast("torch.Tensor", tokenizer(text, return_tensors="pt").input_ids)
+    generate = cast("Callable[..., torch.Tensor]", model.generate)
     with torch.no_grad():
-        output = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=64, do_sample=False)
+        output = generate(input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=64, do_sample=False)
     return cast("str", tokenizer.decode(output[0, ids.shape[1] :], skip_special_tokens=True))

@@ -41,6 +41,7 @@ def outlasting(look: Callable[[], Iterable[Item]], before: Iterable[Item], grace
         left = [item for item in look() if item not in known]
         if not left or time.monotonic() > deadline:
             return left
+        left.clear()  # what is looked for must not be kept alive by the search
         pause.wait(0.02)
 
 

@@ -6,7 +6,7 @@ import gc
 
 import shiboken6
 from PySide6.QtCore import QCoreApplication, QEvent, QObject, QThread, QTimer
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QWidget
 
 
 def hide_older_objects() -> None:
@@ -18,18 +18,21 @@ def hide_older_objects() -> None:
 def live_objects() -> list[QObject]:
     """Running threads, active timers and top-level windows, after pending deletions."""
     QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
-    found = _running_objects()
-    windows = QApplication.topLevelWidgets() if isinstance(QApplication.instance(), QApplication) else []
-    if not found and not windows:
+    if not _running_objects() and not _windows():
         return []
-    gc.collect()  # a closed window in a reference cycle is garbage, not a leak
+    # a closed window in a reference cycle is garbage, not a leak; nothing here may hold it meanwhile
+    gc.collect()
     QCoreApplication.processEvents()
-    return [*_running_objects(), *QApplication.topLevelWidgets()]
+    return [*_running_objects(), *_windows()]
 
 
 def describe(item: QObject) -> str:
     """A Qt object as a failed test names it."""
     return f"{type(item).__name__}({item.objectName()!r})" if shiboken6.isValid(item) else f"{type(item).__name__} (deleted)"
+
+
+def _windows() -> list[QWidget]:
+    return QApplication.topLevelWidgets() if isinstance(QApplication.instance(), QApplication) else []
 
 
 def _running_objects() -> list[QObject]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 from PySide6.QtCore import QThread, QTimer
-from PySide6.QtWidgets import QWidget
+from PySide6.QtWidgets import QMenu, QWidget
 from pytestqt.qtbot import QtBot
 
 from tests.guards import leaks, qt_leaks
@@ -128,3 +128,12 @@ def test_window_is_seen_until_it_is_deleted(qtbot: QtBot) -> None:
     assert left == [window]
     del window
     assert leaks.outlasting(qt_leaks.live_objects, before) == []
+
+
+def test_a_window_in_a_dead_cycle_is_not_a_leak(qtbot: QtBot) -> None:
+    before = qt_leaks.live_objects()
+    holder: list[object] = [QMenu("dead")]
+    holder.append(holder)
+    assert any(isinstance(item, QMenu) for item in qt_leaks.live_objects())
+    del holder
+    assert leaks.outlasting(qt_leaks.live_objects, before, 0.0) == []

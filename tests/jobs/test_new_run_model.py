@@ -11,11 +11,12 @@ from pytestqt.qtbot import QtBot
 
 from desktop_ft.core import worker
 from desktop_ft.core.config import DEMO
+from desktop_ft.core.demo import DEMO_SETTINGS
 from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.jobs import new_run_model
 from desktop_ft.jobs.kept_thread import end_threads
 from desktop_ft.jobs.model_catalogue import ModelCatalogue
-from desktop_ft.jobs.new_run_model import DEMO_SETTINGS, NewRunModel
+from desktop_ft.jobs.new_run_model import NewRunModel
 from tests.jobs.conftest import WaitFor
 from tests.ui.wizard.stand_ins import GPU, SMALL_GPU, write_faulty_data, write_model
 
@@ -50,7 +51,7 @@ def test_the_demo_is_ready_to_start_without_a_word_typed(started: NewRunModel) -
     assert [started.why_blocked(page) for page in new_run_model.PAGES] == [""] * 5
     config = started.config()
     assert (config.name, config.model.source, config.data.train) == ("my-first-run", DEMO, DEMO)
-    assert (config.training.learning_rate, config.training.num_train_epochs, config.data.max_length) == (1e-3, 3.0, 256)
+    assert {path: started.draft.get(path) for path in DEMO_SETTINGS} == dict(DEMO_SETTINGS)
     assert len(config.evaluation.sample_prompts) == 4
     assert started.data is not None
     assert (started.data.num_usable, started.num_examples) == (400, (380, 20))

@@ -72,7 +72,7 @@ def view_rows(
                 continue
             raise
         if not (OVER_LENGTH in fixes and view["truncated"]):
-            views.append(view)
+            views.append({"row": index, **view})
     return views
 
 
@@ -83,7 +83,6 @@ def _view(example: Example, number: int, tokenizer: ModelTokenizer, max_length: 
         whole = tokenise(example, tokenizer, max_length=None, assistant_only_loss=assistant_only_loss)
         cut = whole.input_ids[len(seen.input_ids) :][:_MOST_CUT_TOKENS]
     return {
-        "row": number - 1,
         "input_ids": list(seen.input_ids),
         "labels": list(seen.labels),
         "text": tokenizer.decode(seen.input_ids),

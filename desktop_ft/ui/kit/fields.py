@@ -373,7 +373,7 @@ class FieldRow(QWidget):
     Args:
         name: The words at the left; also the control's accessible name.
         control: What the value is changed with.
-        help: What the value means; the tooltip, and read aloud.
+        meaning: What the value means; the tooltip, and read aloud.
         unit: Grey words inside a field, or behind another control.
         note: Grey words behind the name, such as "follows the rank".
     """
@@ -382,12 +382,12 @@ class FieldRow(QWidget):
     settled = Signal(object)
 
     def __init__(
-        self, name: str, control: Control, help: str = "", *, unit: str = "", note: str = "", parent: QWidget | None = None
+        self, name: str, control: Control, meaning: str = "", *, unit: str = "", note: str = "", parent: QWidget | None = None
     ) -> None:
         super().__init__(parent)
         self.control = control
         self._name = name
-        self._help = help
+        self._meaning = meaning
         self._has_default = False
         self._default: object = None
         self._error = ""
@@ -429,7 +429,7 @@ class FieldRow(QWidget):
     def set_default(self, value: object, source: str = "") -> None:
         """The value that the arrow goes back to, and where it comes from (in the tooltip)."""
         self._default, self._has_default = value, True
-        tip = "\n".join(part for part in (self._help, self.tr("Default: {0}").format(source) if source else "") if part)
+        tip = "\n".join(part for part in (self._meaning, self.tr("Default: {0}").format(source) if source else "") if part)
         self._label.setToolTip(tip)
         self.control.focus_target().setToolTip(tip)
         self._show_reset()
@@ -465,7 +465,7 @@ class FieldRow(QWidget):
     def _name_control(self) -> None:
         target = self.control.focus_target()
         target.setAccessibleName(self._name)
-        target.setAccessibleDescription(" ".join(part for part in (self._error, self._help) if part))
+        target.setAccessibleDescription(" ".join(part for part in (self._error, self._meaning) if part))
 
     def _show_reset(self) -> None:
         self._reset.setVisible(self.is_changed() and self.isEnabled())

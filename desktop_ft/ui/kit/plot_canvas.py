@@ -11,7 +11,7 @@ from typing import Protocol, cast
 import pyqtgraph
 from PySide6.QtCore import QRect, QRectF, Qt
 from PySide6.QtGui import QColor, QPainter, QPen
-from PySide6.QtWidgets import QFrame, QGraphicsView, QWidget
+from PySide6.QtWidgets import QFrame, QGraphicsView, QMenu, QWidget
 
 from desktop_ft.ui.kit.plot_math import Array
 from desktop_ft.ui.kit.theme import theme
@@ -60,10 +60,10 @@ class _PlotItem(Protocol):
     """What is used of pyqtgraph's PlotItem."""
 
     layout: _Layout
+    ctrlMenu: QMenu
 
     def hideAxis(self, side: str) -> None: ...
     def hideButtons(self) -> None: ...
-    def setMenuEnabled(self, enabled: bool) -> None: ...
     def getViewBox(self) -> _ViewBox: ...
     def addItem(self, item: object) -> None: ...
     def removeItem(self, item: object) -> None: ...
@@ -80,7 +80,7 @@ class Canvas(pyqtgraph.PlotWidget):
     """pyqtgraph's view with our painting under and over the curves; its own axes, menus and mouse are off."""
 
     def __init__(self, paint_below: Callable[[QPainter], None], paint_above: Callable[[QPainter], None], parent: QWidget) -> None:
-        super().__init__(parent)
+        super().__init__(parent, enableMenu=False)
         self._below, self._above = paint_below, paint_above
         view = cast(QGraphicsView, self)
         view.setFrameShape(QFrame.Shape.NoFrame)
@@ -92,7 +92,8 @@ class Canvas(pyqtgraph.PlotWidget):
         for side in ("left", "bottom"):
             self.plot_item.hideAxis(side)
         self.plot_item.hideButtons()
-        self.plot_item.setMenuEnabled(False)
+        # a menu that nobody can open is made all the same, without an owner
+        self.plot_item.ctrlMenu.setParent(view, Qt.WindowType.Popup)
         self.plot_item.disableAutoRange()
         self.view_box = self.plot_item.getViewBox()
         self.view_box.setMouseEnabled(x=False, y=False)

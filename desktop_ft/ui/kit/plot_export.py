@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from PySide6.QtCore import QByteArray, QRect, QSize
+from PySide6.QtCore import QBuffer, QByteArray, QRect, QSize
 from PySide6.QtGui import QColor, QImage, QImageWriter, QPainter
 from PySide6.QtSvg import QSvgGenerator
 
@@ -34,18 +34,21 @@ def write_png(path: Path, size: QSize, scale: float, render: Render) -> None:
 
 def write_svg(path: Path, size: QSize, title: str, render: Render) -> None:
     """Paint into vectors."""
+    written = QBuffer()
     generator = QSvgGenerator()
-    generator.setFileName(str(path))
+    generator.setOutputDevice(written)
     generator.setSize(size)
     generator.setViewBox(QRect(0, 0, size.width(), size.height()))
     generator.setTitle(title)
-    painter = QPainter()
-    if not painter.begin(generator):
-        raise _not_written(path)
+    painter = QPainter(generator)
     try:
         render(painter)
     finally:
         painter.end()
+    try:
+        path.write_bytes(written.data().data())
+    except OSError as error:
+        raise _not_written(path, error) from error
 
 
 def write_csv(path: Path, x_name: str, series: Sequence[PlotSeries]) -> None:

@@ -54,6 +54,18 @@ class Column(Generic[Row]):
     checked: Callable[[Row], bool] | None = None
     paint: Callable[[QPainter, QRectF, Row], None] | None = None
 
+    def words(self, row: Row, role: int) -> str:
+        """What a cell says: painted nowhere if the cell is drawn, with its heading when read aloud, and in its tooltip."""
+        match role:
+            case Qt.ItemDataRole.DisplayRole:
+                return "" if self.paint is not None else self.text(row)
+            case Qt.ItemDataRole.AccessibleTextRole if self.title:
+                return f"{self.title}: {self.text(row)}"
+            case Qt.ItemDataRole.ToolTipRole if self.tooltip is not None:
+                return self.tooltip(row)
+            case _:
+                return self.text(row)
+
 
 class ListModel(QAbstractTableModel, Generic[Row]):
     """Rows as they are given, shown through columns. ``ticked`` carries the row and whether it shall be ticked.
@@ -122,12 +134,8 @@ class ListModel(QAbstractTableModel, Generic[Row]):
             return None
         column = self.columns[index.column()]
         match role:
-            case Qt.ItemDataRole.DisplayRole:
-                return "" if column.paint is not None else column.text(row)
-            case Qt.ItemDataRole.AccessibleTextRole:
-                return f"{column.title}: {column.text(row)}" if column.title else column.text(row)
-            case Qt.ItemDataRole.ToolTipRole:
-                return column.tooltip(row) if column.tooltip is not None else column.text(row)
+            case Qt.ItemDataRole.DisplayRole | Qt.ItemDataRole.AccessibleTextRole | Qt.ItemDataRole.ToolTipRole:
+                return column.words(row, role)
             case Qt.ItemDataRole.TextAlignmentRole:
                 return _alignment(column.align)
             case Qt.ItemDataRole.DecorationRole:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import math
 
-from PySide6.QtCore import QCoreApplication, QLocale, QSize, Qt
+from PySide6.QtCore import QCoreApplication, QLocale, QSize, Qt, QTimer
 from PySide6.QtGui import QFontMetrics, QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QLabel, QSizePolicy, QWidget
 
@@ -167,8 +167,9 @@ class Label(QLabel):
         """Hold the height for the new width: nested layouts ask too late."""
         super().resizeEvent(event)
         self._hold_height()
-        if self.wordWrap() and self.height() > self.minimumHeight():
-            self.updateGeometry()  # the layout still counts with the height of an earlier width
+        if self.wordWrap() and event.oldSize().width() != self.width():
+            # the layouts around still count with the height of the earlier width, and do not listen while they are at work
+            QTimer.singleShot(0, self, self.updateGeometry)
 
     def _on_theme_changed(self) -> None:
         wanted = font(self._role, mono=self._mono, weight=self._weight)

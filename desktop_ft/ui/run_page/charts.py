@@ -78,6 +78,8 @@ class Charts(QWidget):
         self.export_menu = self._new_export_menu()
         self._loss_box = self._new_loss_box()
         self._small = self._new_small_boxes()
+        for box in self._small.values():
+            box.setParent(self)  # also the one that has no place at first
         self._grid = grid(gap=12, line_gap=12)
         self._arrangement: tuple[int, str] | None = None
         layout = column((self._loss_box, 62), gap=12)

@@ -75,8 +75,7 @@ def memory_panel(activations: float, verdict: str) -> QWidget:
     )
     items = (lay.row(Label("Memory", "section"), None, chip), head, bar, 4, table, lay.rule())
     note = Label("“Measure one step” runs the longest batch once, in about 20 s, and puts the real number here.", "caption", "2", wrap=True)
-    panel = lay.frame(lay.column(*items, note, None, pad=(16, 16, 16, 16)), "panel")
-    return panel
+    return lay.frame(lay.column(*items, note, None, pad=(16, 16, 16, 16)), "panel")
 
 
 def buttons() -> QWidget:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QAbstractButton, QApplication, QComboBox, QLineEdit, QTableView, QWidget
+from pytestqt.qtbot import QtBot
 
 from desktop_ft.ui.kit.buttons import Button, SegmentedControl, button
 from desktop_ft.ui.kit.chips import Chip, VerdictChip
@@ -15,9 +16,10 @@ from desktop_ft.ui.kit.layout import VerticalScrollPage, column
 from desktop_ft.ui.kit.messages import MessageStrip
 from desktop_ft.ui.kit.tables import Column, ListModel, TableView
 from desktop_ft.ui.kit.text import Label
+from desktop_ft.ui.kit.theme import ThemeManager
 
 
-def test_a_button_speaks_its_words_and_its_reason(themed, qtbot) -> None:
+def test_a_button_speaks_its_words_and_its_reason(themed: ThemeManager, qtbot: QtBot) -> None:
     made = button("&Start && go", "primary", "play")
     qtbot.addWidget(made)
     assert made.text() == "&Start && go"
@@ -32,7 +34,7 @@ def test_a_button_speaks_its_words_and_its_reason(themed, qtbot) -> None:
     assert (lone.accessibleName(), lone.toolTip()) == ("Close", "Close")
 
 
-def test_segments_by_click_and_arrows(themed, qtbot) -> None:
+def test_segments_by_click_and_arrows(themed: ThemeManager, qtbot: QtBot) -> None:
     control = SegmentedControl(["A", "B", "C"], name="Source")
     qtbot.addWidget(control)
     control.show()
@@ -51,14 +53,14 @@ def test_segments_by_click_and_arrows(themed, qtbot) -> None:
     assert control.current() == 2
 
 
-def test_a_click_on_the_chosen_segment_keeps_it(themed, qtbot) -> None:
+def test_a_click_on_the_chosen_segment_keeps_it(themed: ThemeManager, qtbot: QtBot) -> None:
     control = SegmentedControl(["A", "B"], name="Source")
     qtbot.addWidget(control)
     qtbot.mouseClick(control.segments()[0], Qt.MouseButton.LeftButton)
     assert control.segments()[0].isChecked()
 
 
-def test_chips(themed, qtbot) -> None:
+def test_chips(themed: ThemeManager, qtbot: QtBot) -> None:
     chip = Chip("Training", "busy", "activity")
     qtbot.addWidget(chip)
     chip.set_state("Finished", "good")
@@ -77,7 +79,7 @@ class Item:
     ticked: bool = False
 
 
-def items_table(qtbot) -> tuple[ListModel[Item], TableView]:
+def items_table(qtbot: QtBot) -> tuple[ListModel[Item], TableView]:
     columns = [
         Column[Item]("", lambda r: "", width_em=3, checked=lambda r: r.ticked),
         Column[Item]("Name", lambda r: r.name, sort=lambda r: r.name),
@@ -93,7 +95,7 @@ def items_table(qtbot) -> tuple[ListModel[Item], TableView]:
     return model, view
 
 
-def test_table_keeps_the_chosen_row_over_new_rows_and_sorting(themed, qtbot) -> None:
+def test_table_keeps_the_chosen_row_over_new_rows_and_sorting(themed: ThemeManager, qtbot: QtBot) -> None:
     model, view = items_table(qtbot)
     seen: list[object] = []
     view.current_changed.connect(lambda r: seen.append(r and r.name))
@@ -110,7 +112,7 @@ def test_table_keeps_the_chosen_row_over_new_rows_and_sorting(themed, qtbot) -> 
     assert seen[-1] is None
 
 
-def test_table_keys(themed, qtbot) -> None:
+def test_table_keys(themed: ThemeManager, qtbot: QtBot) -> None:
     model, view = items_table(qtbot)
     view.select_key("b")
     ticked: list[tuple[str, bool]] = []
@@ -124,7 +126,7 @@ def test_table_keys(themed, qtbot) -> None:
     assert opened == ["a"]
 
 
-def test_table_changes_in_place_when_keys_stay(themed, qtbot) -> None:
+def test_table_changes_in_place_when_keys_stay(themed: ThemeManager, qtbot: QtBot) -> None:
     model, _ = items_table(qtbot)
     resets: list[int] = []
     model.modelReset.connect(lambda: resets.append(1))
@@ -134,19 +136,20 @@ def test_table_changes_in_place_when_keys_stay(themed, qtbot) -> None:
     assert model.index(0, 2).data(Qt.ItemDataRole.AccessibleTextRole) == "Loss: 9.000"
 
 
-def test_table_fills_its_width(themed, qtbot) -> None:
+def test_table_fills_its_width(themed: ThemeManager, qtbot: QtBot) -> None:
     _, view = items_table(qtbot)
     QApplication.processEvents()
     assert sum(view.columnWidth(i) for i in range(3)) == view.viewport().width()
 
 
-def typed(row: FieldRow, text: str, qtbot) -> None:
+def typed(row: FieldRow, text: str, qtbot: QtBot) -> None:
     edit = row.control.focus_target()
+    assert isinstance(edit, QLineEdit)
     edit.clear()
     qtbot.keyClicks(edit, text)
 
 
-def test_a_number_out_of_bounds_is_said_on_leaving_not_while_typing(themed, qtbot) -> None:
+def test_a_number_out_of_bounds_is_said_on_leaving_not_while_typing(themed: ThemeManager, qtbot: QtBot) -> None:
     row = FieldRow("Learning rate", FloatControl(0, 0.1, suggestion="2e-4"), "Step size")
     qtbot.addWidget(row)
     row.show()
@@ -165,10 +168,11 @@ def test_a_number_out_of_bounds_is_said_on_leaving_not_while_typing(themed, qtbo
 
 
 @pytest.mark.parametrize(("text", "value"), [("2e-4", 2e-4), ("0,5", 0.5), ("−1", -1.0), ("inf", None), ("x", None), ("", None)])
-def test_floats_as_typed(themed, qtbot, text, value) -> None:
-    row = FieldRow("Rate", FloatControl())
+def test_floats_as_typed(themed: ThemeManager, qtbot: QtBot, text: str, value: float | None) -> None:
+    control = FloatControl()
+    row = FieldRow("Rate", control)
     qtbot.addWidget(row)
-    row.control.line_edit().setText(text)
+    control.line_edit().setText(text)
     assert row.value() == value
     row.control.left.emit()
     assert bool(row.error()) == (value is None)
@@ -177,7 +181,7 @@ def test_floats_as_typed(themed, qtbot, text, value) -> None:
 @pytest.mark.parametrize(
     ("value", "shown"), [(2e-4, "2e-4"), (1.25e-5, "1.25e-05"), (0.1, "0.1"), (7.1e-5, "7.1e-5"), (3, "3"), (None, "")]
 )
-def test_floats_as_shown_lose_no_digit(themed, qtbot, value, shown) -> None:
+def test_floats_as_shown_lose_no_digit(themed: ThemeManager, qtbot: QtBot, value: float | None, shown: str) -> None:
     control = FloatControl()
     qtbot.addWidget(control)
     control.set_value(value)
@@ -185,7 +189,7 @@ def test_floats_as_shown_lose_no_digit(themed, qtbot, value, shown) -> None:
     assert control.value() == value
 
 
-def test_ints_step_inside_their_bounds(themed, qtbot) -> None:
+def test_ints_step_inside_their_bounds(themed: ThemeManager, qtbot: QtBot) -> None:
     row = FieldRow("Rank", IntControl(1, 17, step=8), unit="dimensions")
     qtbot.addWidget(row)
     row.set_value(8)
@@ -199,7 +203,7 @@ def test_ints_step_inside_their_bounds(themed, qtbot) -> None:
     assert row.error() == "“1.5” is not a whole number."
 
 
-def test_the_reset_arrow_comes_with_a_change_and_goes_back(themed, qtbot) -> None:
+def test_the_reset_arrow_comes_with_a_change_and_goes_back(themed: ThemeManager, qtbot: QtBot) -> None:
     row = FieldRow("Rank", IntControl(1, 64), "Width")
     qtbot.addWidget(row)
     row.set_value(16)
@@ -218,7 +222,7 @@ def test_the_reset_arrow_comes_with_a_change_and_goes_back(themed, qtbot) -> Non
     assert "the LoRA paper" in row.control.focus_target().toolTip()
 
 
-def test_bool_choice_and_text(themed, qtbot) -> None:
+def test_bool_choice_and_text(themed: ThemeManager, qtbot: QtBot) -> None:
     seen: list[object] = []
     flag, choice = FieldRow("DoRA", BoolControl()), FieldRow("Precision", ChoiceControl([("bf16", "bfloat16"), (None, "automatic")]))
     name = FieldRow("Name", TextControl(check=lambda t: "" if t else "A name is needed."))
@@ -229,7 +233,9 @@ def test_bool_choice_and_text(themed, qtbot) -> None:
     choice.set_value(None)
     assert seen == []
     assert (flag.value(), choice.value()) == (True, None)
-    flag.control.focus_target().click()
+    box = flag.control.focus_target()
+    assert isinstance(box, QAbstractButton)
+    box.click()
     choice.control.focus_target().setFocus()
     qtbot.keyClick(choice.control.focus_target(), Qt.Key.Key_Up)
     assert seen == [False, "bf16"]
@@ -237,7 +243,7 @@ def test_bool_choice_and_text(themed, qtbot) -> None:
     assert name.error() == "A name is needed."
 
 
-def test_a_page_never_scrolls_sideways(themed, qtbot) -> None:
+def test_a_page_never_scrolls_sideways(themed: ThemeManager, qtbot: QtBot) -> None:
     page = VerticalScrollPage(
         column(*[Label("wrapped words " * 60, wrap=True) for _ in range(20)], None, pad=(24, 24, 24, 24)), name="Page"
     )
@@ -251,7 +257,7 @@ def test_a_page_never_scrolls_sideways(themed, qtbot) -> None:
         assert label.height() >= label.heightForWidth(label.width())
 
 
-def test_every_interactive_widget_has_a_name(themed, qtbot) -> None:
+def test_every_interactive_widget_has_a_name(themed: ThemeManager, qtbot: QtBot) -> None:
     _, view = items_table(qtbot)
     strip = MessageStrip()
     for i in range(4):

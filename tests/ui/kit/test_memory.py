@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 from PySide6.QtGui import QColor, QImage
+from pytestqt.qtbot import QtBot
 
 from desktop_ft.ui.kit.memory import GpuBar, MemoryBar, MemoryList, MemoryPart, bar_geometry, tick_gib
 from desktop_ft.ui.kit.text import Label
-from desktop_ft.ui.kit.theme import LIGHT
+from desktop_ft.ui.kit.theme import LIGHT, ThemeManager
 
 GIB = 2**30
 PARTS = [
@@ -39,11 +40,11 @@ def test_the_band_is_never_outside() -> None:
 
 
 @pytest.mark.parametrize(("card", "ticks"), [(24, [0, 8, 16]), (16, [0, 4, 8, 12]), (80, [0, 32, 64]), (12, [0, 4, 8]), (6, [0, 2, 4])])
-def test_ticks(card, ticks) -> None:
+def test_ticks(card: int, ticks: list[int]) -> None:
     assert tick_gib(card * GIB) == ticks
 
 
-def test_the_bar_is_painted_where_the_geometry_says(themed, qtbot) -> None:
+def test_the_bar_is_painted_where_the_geometry_says(themed: ThemeManager, qtbot: QtBot) -> None:
     bar = MemoryBar()
     qtbot.addWidget(bar)
     bar.resize(402, bar.sizeHint().height())
@@ -58,7 +59,7 @@ def test_the_bar_is_painted_where_the_geometry_says(themed, qtbot) -> None:
     assert LIGHT.bad in past or LIGHT.bad_soft in past
 
 
-def test_the_bar_reads_as_a_table(themed, qtbot) -> None:
+def test_the_bar_reads_as_a_table(themed: ThemeManager, qtbot: QtBot) -> None:
     bar = MemoryBar()
     qtbot.addWidget(bar)
     bar.set_bill(PARTS, 20 * GIB, GIB // 2)
@@ -71,7 +72,7 @@ def test_the_bar_reads_as_a_table(themed, qtbot) -> None:
     ]
 
 
-def test_the_list_keeps_its_labels_while_numbers_change(themed, qtbot) -> None:
+def test_the_list_keeps_its_labels_while_numbers_change(themed: ThemeManager, qtbot: QtBot) -> None:
     table = MemoryList()
     qtbot.addWidget(table)
     table.set_parts(PARTS)
@@ -83,7 +84,7 @@ def test_the_list_keeps_its_labels_while_numbers_change(themed, qtbot) -> None:
     assert {label.property("tone") for label in before} == {"2"}
 
 
-def test_the_small_bar_says_what_it_shows(themed, qtbot) -> None:
+def test_the_small_bar_says_what_it_shows(themed: ThemeManager, qtbot: QtBot) -> None:
     bar = GpuBar()
     qtbot.addWidget(bar)
     bar.set_use(24 * GIB, GIB, 2 * GIB, 30 * GIB)

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication
+from pytestqt.qtbot import QtBot
 
 from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.ui.kit.buttons import Button
-from desktop_ft.ui.kit.messages import CrashDialog, crash_report, MessageAction, MessageStrip
+from desktop_ft.ui.kit.messages import CrashDialog, MessageAction, MessageStrip, crash_report
+from desktop_ft.ui.kit.theme import ThemeManager
 
 
 def titles(strip: MessageStrip) -> list[str]:
     return [m.title for m in strip.shown_messages()]
 
 
-def click(strip: MessageStrip, name: str, qtbot) -> None:
+def click(strip: MessageStrip, name: str, qtbot: QtBot) -> None:
     QApplication.processEvents()  # a row that joins a visible strip is shown by the event loop
     found = [b for b in strip.findChildren(Button) if b.accessibleName() == name and b.isVisible()]
     qtbot.mouseClick(found[0], Qt.MouseButton.LeftButton)
 
 
-def test_at_most_two_then_how_many_more(themed, qtbot) -> None:
+def test_at_most_two_then_how_many_more(themed: ThemeManager, qtbot: QtBot) -> None:
     strip = MessageStrip()
     qtbot.addWidget(strip)
     assert strip.isHidden()
@@ -36,7 +39,7 @@ def test_at_most_two_then_how_many_more(themed, qtbot) -> None:
     assert titles(strip) == ["message 4", "message 3"]
 
 
-def test_escape_closes_the_newest(themed, qtbot) -> None:
+def test_escape_closes_the_newest(themed: ThemeManager, qtbot: QtBot) -> None:
     strip = MessageStrip()
     qtbot.addWidget(strip)
     for i in range(3):
@@ -49,7 +52,7 @@ def test_escape_closes_the_newest(themed, qtbot) -> None:
     assert strip.isHidden()
 
 
-def test_equal_messages_are_closed_one_by_one(themed, qtbot) -> None:
+def test_equal_messages_are_closed_one_by_one(themed: ThemeManager, qtbot: QtBot) -> None:
     strip = MessageStrip()
     qtbot.addWidget(strip)
     strip.show_message("same")
@@ -58,7 +61,7 @@ def test_equal_messages_are_closed_one_by_one(themed, qtbot) -> None:
     assert titles(strip) == ["same"]
 
 
-def test_the_same_error_is_said_once_with_details_and_copy(themed, qtbot) -> None:
+def test_the_same_error_is_said_once_with_details_and_copy(themed: ThemeManager, qtbot: QtBot) -> None:
     strip = MessageStrip()
     qtbot.addWidget(strip)
     for _ in range(2):
@@ -70,7 +73,7 @@ def test_the_same_error_is_said_once_with_details_and_copy(themed, qtbot) -> Non
     assert QGuiApplication.clipboard().text() == "The disk is full\n\n3.1 GiB left, 6 needed.\n\nDelete a checkpoint.\n\ndisk_full"
 
 
-def test_action_and_dismiss(themed, qtbot) -> None:
+def test_action_and_dismiss(themed: ThemeManager, qtbot: QtBot) -> None:
     strip = MessageStrip()
     qtbot.addWidget(strip)
     done: list[str] = []
@@ -84,11 +87,10 @@ def test_action_and_dismiss(themed, qtbot) -> None:
     assert titles(strip) == []
 
 
-def test_the_crash_dialog_shows_and_copies_the_traceback(themed, qtbot) -> None:
-    try:
+def test_the_crash_dialog_shows_and_copies_the_traceback(themed: ThemeManager, qtbot: QtBot) -> None:
+    with pytest.raises(ZeroDivisionError) as caught:
         _ = 1 / 0
-    except ZeroDivisionError as error:
-        dialog = CrashDialog(crash_report(type(error), error, error.__traceback__), "version 1")
+    dialog = CrashDialog(crash_report(caught.type, caught.value, caught.tb), "version 1")
     qtbot.addWidget(dialog)
     assert "ZeroDivisionError: division by zero" in dialog.report()
     copy = next(b for b in dialog.findChildren(Button) if "Copy" in b.accessibleName())

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from typing import TypedDict
 
 import pytest
 from PySide6.QtCore import QLocale
 from PySide6.QtWidgets import QApplication, QWidget
+from pytestqt.qtbot import QtBot
 
 from desktop_ft.ui.kit.layout import column
 from desktop_ft.ui.kit.text import (
@@ -19,10 +22,18 @@ from desktop_ft.ui.kit.text import (
     format_number,
     format_size,
 )
+from desktop_ft.ui.kit.theme import ThemeManager
+
+
+class FormatOptions(TypedDict, total=False):
+    """What ``format_number`` may be told."""
+
+    decimals: int
+    signed: bool
 
 
 @pytest.fixture(autouse=True)
-def english():
+def english() -> Iterator[None]:
     before = QLocale()
     QLocale.setDefault(QLocale(QLocale.Language.English, QLocale.Country.UnitedStates))
     yield
@@ -43,7 +54,7 @@ def english():
         (math.inf, {}, "–"),
     ],
 )
-def test_numbers(value, options, shown) -> None:
+def test_numbers(value: float | None, options: FormatOptions, shown: str) -> None:
     assert format_number(value, **options) == shown
 
 
@@ -74,19 +85,19 @@ def test_sizes() -> None:
         (None, "–"),
     ],
 )
-def test_durations(seconds, shown) -> None:
+def test_durations(seconds: float | None, shown: str) -> None:
     assert format_duration(seconds) == shown
 
 
 @pytest.mark.parametrize(
     ("rate", "shown"), [(7.1e-5, "7.1e-5"), (2e-4, "2e-4"), (1e-3, "1e-3"), (0.01, "0.01"), (0, "0"), (1.234e-10, "1.2e-10"), (None, "–")]
 )
-def test_learning_rates(rate, shown) -> None:
+def test_learning_rates(rate: float | None, shown: str) -> None:
     assert format_learning_rate(rate) == shown
 
 
 @pytest.mark.parametrize("scale", [1.0, 1.25, 1.5])
-def test_a_wrapped_label_in_nested_layouts_gets_its_height(themed, qtbot, qapp, scale) -> None:
+def test_a_wrapped_label_in_nested_layouts_gets_its_height(themed: ThemeManager, qtbot: QtBot, qapp: QApplication, scale: float) -> None:
     before = qapp.font()
     larger = qapp.font()
     larger.setPixelSize(round(13 * scale))
@@ -104,7 +115,7 @@ def test_a_wrapped_label_in_nested_layouts_gets_its_height(themed, qtbot, qapp, 
         qapp.setFont(before)
 
 
-def test_an_elided_label_does_not_widen_its_window(themed, qtbot) -> None:
+def test_an_elided_label_does_not_widen_its_window(themed: ThemeManager, qtbot: QtBot) -> None:
     label = ElidedLabel("a very long name " * 40)
     qtbot.addWidget(label)
     assert label.minimumSizeHint().width() < 60
@@ -116,7 +127,7 @@ def test_an_elided_label_does_not_widen_its_window(themed, qtbot) -> None:
     assert label.toolTip() == ""
 
 
-def test_reading_text_is_never_html(themed, qtbot) -> None:
+def test_reading_text_is_never_html(themed: ThemeManager, qtbot: QtBot) -> None:
     label = ReadingLabel("<b>bold</b> & <img src='x'>\n\nnext")
     qtbot.addWidget(label)
     assert "&lt;b&gt;bold" in label.text()
@@ -124,7 +135,7 @@ def test_reading_text_is_never_html(themed, qtbot) -> None:
     assert label.plain_text().startswith("<b>bold")
 
 
-def test_a_plain_label_shows_markup_as_text(themed, qtbot) -> None:
+def test_a_plain_label_shows_markup_as_text(themed: ThemeManager, qtbot: QtBot) -> None:
     label = Label("<h1>x</h1>")
     qtbot.addWidget(label)
     assert label.sizeHint().height() < 30

@@ -6,6 +6,7 @@ import pytest
 from PySide6.QtCore import QSize
 from PySide6.QtGui import QColor, QFont, QIcon, QImage, QPalette
 from PySide6.QtWidgets import QApplication, QWidget
+from pytestqt.qtbot import QtBot
 
 from desktop_ft.ui.kit.buttons import button
 from desktop_ft.ui.kit.fonts import base_pixels, em, font
@@ -14,7 +15,7 @@ from desktop_ft.ui.kit.layout import column, frame
 from desktop_ft.ui.kit.memory import GpuBar, MemoryBar, MemoryPart
 from desktop_ft.ui.kit.plots import CurvePlot
 from desktop_ft.ui.kit.text import Label
-from desktop_ft.ui.kit.theme import DARK, LIGHT, Theme, ThemeManager, theme
+from desktop_ft.ui.kit.theme import DARK, LIGHT, Theme, ThemeManager, ThemeMode, theme
 
 
 def luminance(colour: str) -> float:
@@ -71,7 +72,7 @@ def has_colour(image: QImage, colour: str) -> bool:
     return any(image.pixel(x, y) == wanted for y in range(image.height()) for x in range(image.width()))
 
 
-def test_a_live_switch_reaches_everything_painted(themed: ThemeManager, qtbot) -> None:
+def test_a_live_switch_reaches_everything_painted(themed: ThemeManager, qtbot: QtBot) -> None:
     bar, gpu, plot = MemoryBar(), GpuBar(), CurvePlot("Loss")
     gib = 2**30
     bar.set_bill([MemoryPart("weights", "Weights", 10 * gib)], 24 * gib)
@@ -89,7 +90,8 @@ def test_a_live_switch_reaches_everything_painted(themed: ThemeManager, qtbot) -
         qtbot.addWidget(widget)
         widget.resize(240, 120)
         widget.show()
-    for mode, colours, other in (("light", LIGHT, DARK), ("dark", DARK, LIGHT), ("light", LIGHT, DARK)):
+    switches: list[tuple[ThemeMode, Theme, Theme]] = [("light", LIGHT, DARK), ("dark", DARK, LIGHT), ("light", LIGHT, DARK)]
+    for mode, colours, other in switches:
         themed.set_mode(mode)
         QApplication.processEvents()
         for widget, pick in expected:
@@ -133,7 +135,7 @@ def test_high_contrast_drops_the_sheet_and_takes_palette_colours(themed: ThemeMa
     assert "QPushButton" in qapp.styleSheet()
 
 
-def test_fonts_follow_a_larger_font_in_pixels_or_points(themed: ThemeManager, qapp: QApplication, qtbot) -> None:
+def test_fonts_follow_a_larger_font_in_pixels_or_points(themed: ThemeManager, qapp: QApplication, qtbot: QtBot) -> None:
     before = QFont(qapp.font())
     label, mark = Label("Title", "title"), IconLabel("x")
     qtbot.addWidget(label)

@@ -117,4 +117,5 @@ def make_window(workspace: Workspace, qapp: QApplication, qtbot: QtBot) -> Itera
     for window in made:
         window.close_at_once()
         window.deleteLater()
+    made.clear()  # pytest holds the fixture longer than the look at what was left behind
     assert end_threads(10.0)

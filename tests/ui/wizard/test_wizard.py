@@ -34,11 +34,14 @@ def data_page(wizard: NewRunWizard) -> DataPage:
     return page
 
 
-def link(wizard: NewRunWizard, name: str) -> QAbstractButton:
-    """The visible button with this accessible name."""
-    found = [one for one in wizard.findChildren(QAbstractButton) if one.accessibleName() == name and one.isVisibleTo(wizard)]
-    assert len(found) == 1, (name, [one.accessibleName() for one in wizard.findChildren(QAbstractButton) if one.isVisibleTo(wizard)])
-    return found[0]
+def link(wizard: NewRunWizard, name: str, qtbot: QtBot) -> QAbstractButton:
+    """The visible button with this accessible name; a new line is shown by its layout a moment after it is made."""
+
+    def found() -> list[QAbstractButton]:
+        return [one for one in wizard.findChildren(QAbstractButton) if one.accessibleName() == name and one.isVisibleTo(wizard)]
+
+    qtbot.waitUntil(lambda: len(found()) == 1, timeout=5000)
+    return found()[0]
 
 
 def test_from_the_open_wizard_to_the_demos_start_in_five_clicks(make_wizard: MakeWizard, qtbot: QtBot) -> None:
@@ -137,13 +140,13 @@ def test_faults_are_left_out_by_a_click_and_taken_back(make_wizard: MakeWizard, 
     wizard.go_to(2)
     assert not wizard.footer.next.isEnabled()
     assert "Malformed rows" in wizard.footer.reason.text()
-    qtbot.mouseClick(link(wizard, "Leave out: Malformed rows: 2 rows"), LEFT)
+    qtbot.mouseClick(link(wizard, "Leave out: Malformed rows: 2 rows", qtbot), LEFT)
     qtbot.waitUntil(lambda: is_quiet(wizard), timeout=20_000)
     assert wizard.footer.next.isEnabled()
     assert wizard.model.draft.get("data.fixes") == ("drop_malformed_rows",)
-    qtbot.mouseClick(link(wizard, "Take back: 2 rows left out"), LEFT)
+    qtbot.mouseClick(link(wizard, "Take back: 2 rows left out", qtbot), LEFT)
     qtbot.waitUntil(lambda: is_quiet(wizard) and not wizard.footer.next.isEnabled(), timeout=20_000)
-    qtbot.mouseClick(link(wizard, "Raise to 3,791: Longer than the maximum length: 2 rows"), LEFT)
+    qtbot.mouseClick(link(wizard, "Raise to 3,791: Longer than the maximum length: 2 rows", qtbot), LEFT)
     assert wizard.model.draft.get("data.max_length") == 3791
 
 
@@ -158,7 +161,7 @@ def test_rows_are_shown_as_chat_and_as_trained_and_those_of_a_finding(make_wizar
     assert [token.text for token in view.tokens.tokens() if token.special] == ["<|im_start|>", "<|im_end|>"] * 3
     qtbot.mouseClick(view.after, LEFT)
     assert view.heading.text() == "Example 2"
-    qtbot.mouseClick(link(wizard, "Show: Longer than the maximum length: 2 rows"), LEFT)
+    qtbot.mouseClick(link(wizard, "Show: Longer than the maximum length: 2 rows", qtbot), LEFT)
     qtbot.waitUntil(lambda: not view.all_rows.isHidden(), timeout=20_000)
     assert view.place.text() == "of 2: longer than the maximum length"
     assert len([token for token in view.tokens.tokens() if token.cut]) == 200
@@ -251,7 +254,7 @@ def test_the_review_changes_saves_and_copies(make_wizard: MakeWizard, qtbot: QtB
     assert load_config(tmp_path / "run.yaml") == wizard.model.config()
     qtbot.mouseClick(review.copy, LEFT)
     assert QGuiApplication.clipboard().text() == f"desktop-ft train {(tmp_path / 'run.yaml').as_posix()}"
-    qtbot.mouseClick(link(wizard, "Change: Data"), LEFT)
+    qtbot.mouseClick(link(wizard, "Change: Data", qtbot), LEFT)
     assert wizard.current() == 2
 
 
