@@ -1,4 +1,4 @@
-"""What the real window loads when everything in it has been shown: never what trains."""
+"""What the real window loads when everything in it has been shown: nothing of what trains; and nothing in it flashes up as a window."""
 
 from __future__ import annotations
 
@@ -20,9 +20,11 @@ class Visit(TypedDict):
     modules: list[str]
     pages: int
     tabs: int
+    strays: list[str]
+    is_active: bool
 
 
-def test_the_window_with_everything_shown_has_loaded_no_torch(tmp_path: Path, desktop_ft_home: Path) -> None:
+def test_the_window_with_everything_shown_has_loaded_no_torch_and_is_one_window(tmp_path: Path, desktop_ft_home: Path) -> None:
     run = create_run(Workspace(desktop_ft_home).new_run_dir("a run"), config())
     write_log(run, events_of("completed", 50))
     probe = tmp_path / "visit.jsonl"
@@ -32,5 +34,6 @@ def test_the_window_with_everything_shown_has_loaded_no_torch(tmp_path: Path, de
     assert probe.exists(), done.stderr
     visit: Visit = json.loads(probe.read_text(encoding="utf-8").splitlines()[-1])
     assert (visit["pages"], visit["tabs"]) == (5, 5)
+    assert (visit["strays"], visit["is_active"]) == ([], True)
     assert {"desktop_ft.ui.main_window", "desktop_ft.ui.run_page", "pyqtgraph"} <= set(visit["modules"])
     assert [name for name in TORCH_STACK if name in visit["modules"]] == []

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QAbstractButton, QApplication, QLineEdit, QWidget
+from PySide6.QtWidgets import QAbstractButton, QApplication, QLineEdit, QScrollArea, QWidget
 
 _W = TypeVar("_W", bound=QWidget)
 
@@ -35,8 +35,16 @@ class Person:
         assert len(found) == 1, f"{len(found)} buttons say “{words}”; seen are {sorted(_plain(one.text()) for one in seen)}"
         return found[0]
 
+    def field(self, name: str) -> QLineEdit:
+        """The one text field that is seen and has this accessible name."""
+        seen = [one for one in self._front().findChildren(QLineEdit) if one.isVisible()]
+        found = [one for one in seen if one.accessibleName() == name]
+        assert len(found) == 1, f"{len(found)} fields are called “{name}”; seen are {sorted(one.accessibleName() for one in seen)}"
+        return found[0]
+
     def click(self, widget: QWidget) -> None:
         """Click the middle of a control that can be seen and used."""
+        _scroll_to(widget)
         middle = widget.rect().center()
         assert widget.isEnabled(), f"{widget.accessibleName()} cannot be used now: {widget.toolTip()}"
         self._assert_on_top(widget, middle)
@@ -64,6 +72,15 @@ class Person:
         hit = window.childAt(widget.mapTo(window, at))
         assert hit is not None, f"{widget.accessibleName()} is outside the window"
         assert hit is widget or widget.isAncestorOf(hit), f"{widget.accessibleName()} lies under {type(hit).__name__}"
+
+
+def _scroll_to(widget: QWidget) -> None:
+    """As the wheel would."""
+    parent = widget.parentWidget()
+    while parent is not None:
+        if isinstance(parent, QScrollArea):
+            parent.ensureWidgetVisible(widget)
+        parent = parent.parentWidget()
 
 
 def _plain(text: str) -> str:

@@ -17,9 +17,9 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
-from PySide6.QtCore import QDeadlineTimer, QTimer
+from PySide6.QtCore import QDeadlineTimer, QEvent, QObject, QTimer
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QWidget
 
 from desktop_ft.core.demo import demo_draft
 from desktop_ft.core.workspace import default_workspace
@@ -105,8 +105,10 @@ class Driver:
         self.tell(run=str(model.run.path), shown=shown, status=model.status, step=model.step, chip=page.header.chip().text())
 
     def visit(self) -> None:
-        """Show everything there is, then tell which modules that loaded."""
+        """Show everything there is, then tell which modules that loaded, and whether anything flashed up as a window of its own."""
         window = self._window
+        strays = _StrayWindows(window)
+        window.resize(1280, 800)
         window.start()
         _wait(lambda: bool(window.service.runs()), "the list of runs")
         wizard = window.wizard.wizard
@@ -124,8 +126,33 @@ class Driver:
         for tab in range(tabs.count()):
             tabs.setCurrentIndex(tab)
             QTest.qWait(0)
-        self.tell(modules=sorted(sys.modules), pages=wizard.current() + 1, tabs=tabs.count())
+        seen = {"pages": wizard.current() + 1, "tabs": tabs.count()}
+        self.tell(modules=sorted(sys.modules), strays=strays.found, is_active=window.isActiveWindow(), **seen)
         window.close_at_once()
+
+
+class _StrayWindows(QObject):
+    """Notes widgets that are shown as windows though they are parts of one: they flash, and take the keyboard away.
+
+    Args:
+        window: The one window that may be shown.
+
+    Attributes:
+        found: What each was, with the controls in it.
+    """
+
+    def __init__(self, window: MainWindow) -> None:
+        super().__init__(window)
+        self._window = window
+        self.found: list[str] = []
+        QApplication.instance().installEventFilter(self)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Look at what is shown."""
+        if event.type() == QEvent.Type.Show and isinstance(watched, QWidget) and watched.isWindow() and watched is not self._window:
+            inside = ", ".join(type(child).__name__ for child in watched.findChildren(QWidget))
+            self.found.append(f"{type(watched).__name__} with {inside}")
+        return super().eventFilter(watched, event)
 
 
 def _wait(condition: Callable[[], bool], what: str) -> None:
