@@ -32,7 +32,7 @@ from desktop_ft.engine.quiet import quieten_libraries
 from desktop_ft.engine.reporting import Reporting
 from desktop_ft.engine.sampling import Sampling
 from desktop_ft.engine.stopping import StopFlag, StopRequested
-from desktop_ft.engine.trainer import RunTrainer
+from desktop_ft.engine.trainer import TRAINERS, RunTrainer
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,7 @@ class TrainingRun:
         config, data, device = prepared.config, prepared.data, prepared.device
         precision = precision_of(config.model.dtype, device, trains_weights=config.method.kind == "full")
         has_new_adapter = config.method.kind == "lora" and config.model.adapter is None
-        trainer = RunTrainer(
+        trainer = TRAINERS[config.objective.kind](
             store=store,
             events=self._events,
             model=model,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sized
+from collections.abc import Mapping, Sized
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import torch
 from torch.utils.data import DataLoader
@@ -88,3 +88,7 @@ class RunTrainer(SFTTrainer):
 
     def _send_telemetry(self) -> None:
         """Nothing leaves this machine."""
+
+
+TRAINERS: Final[Mapping[str, type[RunTrainer]]] = {"sft": RunTrainer}
+"""Which trainer teaches each objective."""

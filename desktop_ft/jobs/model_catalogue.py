@@ -111,9 +111,14 @@ class ModelCatalogue(QObject):
         self._run("scan", work, self._on_entries)
         self.changed.emit()
 
+    def folders(self) -> tuple[str, ...]:
+        """Folders whose models are offered, those used since the program began last."""
+        used = [entry.source for entry in self._remembered if entry.source not in self._folders]
+        return (*self._folders, *used)
+
     def set_folders(self, folders: Sequence[str]) -> None:
         """Offer other folders; nothing happens where they are the same."""
-        if set(folders) == {*self._folders, *(entry.source for entry in self._remembered)}:
+        if set(folders) == set(self.folders()):
             return
         self._folders = tuple(folders)
         self._remembered = [entry for entry in self._remembered if entry.source in folders]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from PySide6.QtCore import QObject, QTimer, Signal, Slot
 
@@ -18,9 +18,11 @@ from desktop_ft.core.workspace import Workspace
 from desktop_ft.jobs.background import BackgroundTask, IsCancelled, ReportProgress
 from desktop_ft.jobs.engine_process import collect_children
 from desktop_ft.jobs.kept_thread import end_threads
-from desktop_ft.jobs.run_model import RunModel
 from desktop_ft.jobs.run_trash import RunTrash
 from desktop_ft.jobs.training_worker import DEFAULT_GRACE_SECONDS, EngineEnd, TrainingWorker
+
+if TYPE_CHECKING:
+    from desktop_ft.jobs.run_model import RunModel
 
 _RESCAN_MILLISECONDS: Final = 2000
 _SHUTDOWN_SECONDS: Final = 2.0
@@ -188,6 +190,8 @@ class RunsService(QObject):
         return model
 
     def _make_model(self, run: RunDir) -> RunModel:
+        from desktop_ft.jobs.run_model import RunModel  # with numpy, which the first paint does not wait for
+
         model = RunModel(run, _config_of(run), parent=self)
         model.status_changed.connect(self.refresh)
         self._drop_ended_models()

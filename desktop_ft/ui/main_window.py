@@ -19,7 +19,6 @@ from desktop_ft.core.runs import RunDir, live_engine
 from desktop_ft.core.settings import Preferences, ThemeChoice, load_preferences, save_preferences
 from desktop_ft.core.workspace import Workspace
 from desktop_ft.jobs.machine_model import MachineModel
-from desktop_ft.jobs.run_model import RunModel
 from desktop_ft.jobs.runs_service import RunsService
 from desktop_ft.ui.crash import CrashRoad
 from desktop_ft.ui.gpu_card import GpuCard
@@ -31,6 +30,7 @@ from desktop_ft.ui.pages import Pages
 from desktop_ft.ui.sidebar import Place, Sidebar
 
 if TYPE_CHECKING:
+    from desktop_ft.jobs.run_model import RunModel
     from desktop_ft.ui.runs_place import RunsPlace
     from desktop_ft.ui.settings_page import SettingsPage
     from desktop_ft.ui.wizard_place import WizardPlace

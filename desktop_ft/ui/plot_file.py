@@ -35,7 +35,7 @@ def render_loss_png(run_dir: Path, out: Path, *, dark: bool = False) -> None:
         app = QApplication([])
     from desktop_ft.ui.kit.plots import CurvePlot
     from desktop_ft.ui.kit.theme import theme_manager
-    from desktop_ft.ui.run_page.charts import DEFAULT_SMOOTHING, add_loss_series, smoothing_of
+    from desktop_ft.ui.run_page.charts import add_loss_series, smoothing_of, usual_smoothing
 
     manager = theme_manager()
     before = manager.mode
@@ -44,7 +44,7 @@ def render_loss_png(run_dir: Path, out: Path, *, dark: bool = False) -> None:
     try:
         plot.resize(_SIZE)
         add_loss_series(plot)
-        plot.set_smoothing(smoothing_of(DEFAULT_SMOOTHING))
+        plot.set_smoothing(smoothing_of(usual_smoothing(num_steps)))
         plot.set_x_range(0.0, float(max(num_steps, 1)))
         plot.set_data("train", curves["loss"].steps, curves["loss"].values)
         plot.set_data("eval", curves["eval_loss"].steps, curves["eval_loss"].values)

@@ -1,12 +1,12 @@
-"""What the real window loads when everything in it has been shown: nothing of what trains; and nothing in it flashes up as a window."""
+"""The running window, with every place shown and a finished run opened, never loads torch or what needs it."""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TypedDict
 
 from fine_imports import TORCH_STACK
 
@@ -15,25 +15,56 @@ from desktop_ft.core.workspace import Workspace
 from tests.conftest import ROOT
 from tests.helpers.synthetic_run import config, events_of, write_log
 
+DRIVE = """
+import json, sys, time
+from desktop_ft.core.workspace import default_workspace
+from desktop_ft.ui.app import make_application
+from desktop_ft.ui.main_window import MainWindow
 
-class Visit(TypedDict):
-    modules: list[str]
-    pages: int
-    tabs: int
-    strays: list[str]
-    is_active: bool
+app = make_application()
+window = MainWindow(default_workspace())
+window.show()
+app.processEvents()
+before_first_place = sorted(sys.modules)
+window.start()
 
 
-def test_the_window_with_everything_shown_has_loaded_no_torch_and_is_one_window(tmp_path: Path, desktop_ft_home: Path) -> None:
-    run = create_run(Workspace(desktop_ft_home).new_run_dir("a run"), config())
-    write_log(run, events_of("completed", 50))
-    probe = tmp_path / "visit.jsonl"
-    command = [sys.executable, "-m", "tests.helpers.window_driver", "visit", str(probe)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=150)
+def wait(condition):
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end, "the window did not get there"
+        app.processEvents()
+
+
+wait(lambda: window.wizard.predicted_bytes > 0)
+wait(lambda: window.wizard.model.data is not None)
+for page in range(5):
+    window.wizard.wizard.go_to(page)
+    app.processEvents()
+assert window.wizard.wizard.current() == 4
+window.go_to("settings")
+window.go_to("runs")
+wait(lambda: len(window.service.runs()) == 1)
+model = window.service.open(window.service.runs()[0].run.path)
+window.show_run(model)
+wait(lambda: model.status == "completed")
+for tab in range(5):
+    window.runs.run_page.tabs.setCurrentIndex(tab)
+    app.processEvents()
+window.close_at_once()
+print(json.dumps([before_first_place, sorted(sys.modules)]))
+"""
+
+
+def test_the_window_with_every_place_shown_has_no_torch(desktop_ft_home: Path) -> None:
+    run = create_run(Workspace(desktop_ft_home).new_run_dir("told"), config())
+    write_log(run, events_of("completed", 200))
+    environment = {**os.environ, "QT_QPA_PLATFORM": "offscreen"}
+    done = subprocess.run(
+        [sys.executable, "-c", DRIVE], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
     assert done.returncode == 0, done.stderr
-    assert probe.exists(), done.stderr
-    visit: Visit = json.loads(probe.read_text(encoding="utf-8").splitlines()[-1])
-    assert (visit["pages"], visit["tabs"]) == (5, 5)
-    assert (visit["strays"], visit["is_active"]) == ([], True)
-    assert {"desktop_ft.ui.main_window", "desktop_ft.ui.run_page", "pyqtgraph"} <= set(visit["modules"])
-    assert [name for name in TORCH_STACK if name in visit["modules"]] == []
+    at_first_paint, at_the_end = json.loads(done.stdout.splitlines()[-1])
+    assert [name for name in TORCH_STACK if name in at_the_end] == []
+    assert {"pyqtgraph", "desktop_ft.ui.wizard.wizard", "desktop_ft.ui.run_page.page", "desktop_ft.ui.settings_page"} <= set(at_the_end)
+    assert [name for name in ("pyqtgraph", "numpy", "desktop_ft.ui.run_page.page", "huggingface_hub", "pyarrow") if name in at_first_paint] == []

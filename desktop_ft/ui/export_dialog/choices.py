@@ -102,7 +102,7 @@ class FormatPanel(QFrame):
         if plans is None:
             return self.tr("computing the size, {0}").format(what)
         size = plans.num_bytes(to)
-        return what if size is None else self.tr("{0}, {1}").format(format_size(size), what)
+        return what if size is None else self.tr("at most {0}, {1}").format(format_size(size), what)
 
     def _show_disk(self) -> None:
         if self._plans is None:
@@ -179,8 +179,8 @@ class OptionsPane(QWidget):
             Label(self.tr("What is checked"), "section"),
             Label(
                 self.tr(
-                    "The merged model is loaded again and reads held-out texts beside the trained model: the same next tokens, the same chat "
-                    "template, the same sign for the end. An export that is not whole is never left behind."
+                    "The merged model is loaded again and reads held-out texts beside the trained model: the same next tokens, the same "
+                    "chat template, the same sign for the end. An export that is not whole is never left behind."
                 ),
                 tone="2",
                 wrap=True,

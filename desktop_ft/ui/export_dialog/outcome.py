@@ -66,7 +66,9 @@ def verdict_of(outcomes: Sequence[Outcome]) -> tuple[str, str, str]:
     num_texts = max((outcome.verified.num_prompts for outcome in outcomes if outcome.verified is not None), default=0)
     sentence = _tr("It is a copy of the trained files, with tokenizer and chat template.")
     if num_texts:
-        sentence = _tr("It was loaded again and compared with the trained model on {0} texts.").format(format_number(num_texts))
+        sentence = _tr("The merged model was loaded again and compared with the trained model on {0} texts.").format(
+            format_number(num_texts)
+        )
     if any(_differs(outcome) for outcome in outcomes):
         return "warn", _tr("The export differs from the trained model"), sentence
     works = _tr("The export works") if len(outcomes) == 1 else _tr("All exports work")
@@ -116,7 +118,10 @@ def _share(outcome: Outcome) -> Check:
 
 
 def _divergence(outcome: Outcome, nats: float | None) -> Check:
-    return Check(DASH) if nats is None else Check(_tr("{0} nats").format(format_number(nats, 4)), _tone(outcome))
+    if nats is None:
+        return Check(DASH)
+    words = _tr("below 0.0001 nats") if nats < 0.5e-4 else _tr("{0} nats").format(format_number(nats, 4))
+    return Check(words, _tone(outcome))
 
 
 def remarks_of(outcomes: Sequence[Outcome]) -> list[str]:

@@ -52,7 +52,7 @@ class Plans:
 
 
 def free_target(folder: Path, to: ExportTarget) -> Path:
-    """A folder below ``folder`` that is not there yet: ``merged``, ``merged-2``, …"""
+    """A folder below ``folder`` that is not there yet: ``merged``, then ``merged-2`` and so on."""
     names = (folder / (to if number == 1 else f"{to}-{number}") for number in range(1, 10_000))
     return next(path for path in names if not path.exists())
 

@@ -547,6 +547,10 @@ class ChartBox(QFrame):
         self._value.setText(text)
         self._value.setVisible(bool(text))
 
+    def value(self) -> str:
+        """The value that is shown."""
+        return self._value.text()
+
 
 def link_crosshairs(plots: Sequence[CurvePlot]) -> None:
     """Moving the crosshair of one chart moves it in all."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +22,8 @@ from desktop_ft.ui.kit.text import DASH, GIB, Label, format_gib, format_learning
 from desktop_ft.ui.run_page.facts import Prediction
 from desktop_ft.ui.run_page.schedule import future_rates
 
-DEFAULT_SMOOTHING: Final = 60
+_STEPS_PER_WINDOW: Final = 60
+_LONGEST_WINDOW: Final = 18.0
 _WIDE_EM: Final = 66
 """From this width on four small charts fit beside each other."""
 _MEDIUM_EM: Final = 47
@@ -33,6 +35,12 @@ _NARROW_CHART_EM: Final = 15
 def smoothing_of(position: int) -> float:
     """The weight of the past in the mean for a slider position of 0 to 100: fine steps where the weight is near 1."""
     return 0.0 if position == 0 else 1 - 10 ** (-position / 48)
+
+
+def usual_smoothing(num_steps: int) -> int:
+    """The slider's position for a run of this length: a mean over a sixtieth of it, at most 18 steps; short runs hardly need one."""
+    window = min(_LONGEST_WINDOW, max(1.0, num_steps / _STEPS_PER_WINDOW))
+    return round(48 * math.log10(window))
 
 
 def add_loss_series(plot: CurvePlot) -> None:
@@ -62,6 +70,7 @@ class Charts(QWidget):
         self._prediction: Prediction | None = None
         self._free_bytes: int | None = None
         self._prefers_gradients = False
+        self._has_own_smoothing = False
         self.loss = CurvePlot(self.tr("Loss, nats per trained token"))
         self.learning_rate = CurvePlot(self.tr("Learning rate"), decimals=2, labels=False, box=False)
         self.tokens_per_second = CurvePlot(self.tr("Tokens per second"), decimals=0, labels=False, box=False)
@@ -78,15 +87,13 @@ class Charts(QWidget):
         self.export_menu = self._new_export_menu()
         self._loss_box = self._new_loss_box()
         self._small = self._new_small_boxes()
-        for box in self._small.values():
-            box.setParent(self)  # also the one that has no place at first
         self._grid = grid(gap=12, line_gap=12)
         self._arrangement: tuple[int, str] | None = None
         layout = column((self._loss_box, 62), gap=12)
         layout.addLayout(self._grid, 38)
         self.setLayout(layout)
         self._choose_small()
-        self._on_smoothing_changed(DEFAULT_SMOOTHING)
+        self._smooth(self.smoothing.value())
 
     def plots(self) -> tuple[CurvePlot, ...]:
         """Every chart, the large one first."""
@@ -107,9 +114,9 @@ class Charts(QWidget):
         slider = QSlider(Qt.Orientation.Horizontal)
         slider.setRange(0, 100)
         slider.setPageStep(10)
-        slider.setValue(DEFAULT_SMOOTHING)
+        slider.setValue(usual_smoothing(1000))
         slider.setFixedWidth(em(6.8))
-        slider.setAccessibleName(self.tr("Smoothing of the training loss"))
+        slider.setAccessibleName(self.tr("Smoothing of the curves"))
         slider.valueChanged.connect(self._on_smoothing_changed)
         return slider
 
@@ -132,10 +139,10 @@ class Charts(QWidget):
         for switch in (self.to_gradients, self.to_rates):
             switch.setFixedSize(em(2), em(1.5))
         return {
-            "learning_rate": ChartBox(self.tr("Learning rate"), self.learning_rate, tools=(self.to_gradients,)),
-            "grad_norm": ChartBox(self.tr("Gradient norm"), self.grad_norm, tools=(self.to_rates,)),
-            "tokens_per_second": ChartBox(self.tr("Tokens per second"), self.tokens_per_second),
-            "memory": ChartBox(self.tr("Memory, GiB"), self.memory),
+            "learning_rate": ChartBox(self.tr("Learning rate"), self.learning_rate, tools=(self.to_gradients,), parent=self),
+            "grad_norm": ChartBox(self.tr("Gradient norm"), self.grad_norm, tools=(self.to_rates,), parent=self),
+            "tokens_per_second": ChartBox(self.tr("Tokens per second"), self.tokens_per_second, parent=self),
+            "memory": ChartBox(self.tr("Memory, GiB"), self.memory, parent=self),
         }
 
     # --- three or four small charts ------------------------------------------------------------------------------------------
@@ -218,6 +225,8 @@ class Charts(QWidget):
 
     def _set_length(self, model: RunModel) -> None:
         length = float(max(model.num_steps, 1))
+        if not self._has_own_smoothing and model.num_steps:
+            self._set_slider(usual_smoothing(model.num_steps))
         for plot in self.plots():
             plot.set_x_range(0.0, length)
 
@@ -255,17 +264,28 @@ class Charts(QWidget):
         for name, text in texts.items():
             self._small[name].set_value("" if text == DASH else text)
 
+    def small_value(self, name: str) -> str:
+        """What stands behind the name of a small chart: learning_rate, grad_norm, tokens_per_second or memory."""
+        return self._small[name].value()
+
     # --- tools -------------------------------------------------------------------------------------------------------------
 
     def _on_smoothing_changed(self, position: int) -> None:
-        self.loss.set_smoothing(smoothing_of(position))
+        """The person moved it: it stays, also for the next run."""
+        self._has_own_smoothing = True
+        self._smooth(position)
+
+    def _smooth(self, position: int) -> None:
+        for plot in (self.loss, self.grad_norm, self.tokens_per_second):
+            plot.set_smoothing(smoothing_of(position))
         self.smoothing.setAccessibleDescription(self.tr("{0} %").format(position))
 
-    def set_smoothing(self, position: int) -> None:
-        """Move the slider, 0 to 100."""
+    def _set_slider(self, position: int) -> None:
+        if position == self.smoothing.value():
+            return
         with QSignalBlocker(self.smoothing):
             self.smoothing.setValue(position)
-        self._on_smoothing_changed(position)
+        self._smooth(position)
 
     def _on_export_clicked(self) -> None:
         self.export_menu.popup(self.export.mapToGlobal(self.export.rect().bottomLeft()))

@@ -56,7 +56,7 @@ def _words(event: Event) -> tuple[tuple[str, str], str, str]:
             return ("triangle-alert", "warn"), event.title, f"{event.message} {event.hint}".strip()
         case EvaluationDone():
             words = _tr("loss {0} on {1} held-out examples, in {2}")
-            text = words.format(format_number(event.loss, 3), format_number(event.num_examples), format_duration(event.seconds))
+            text = words.format(format_number(event.loss, 3), format_number(event.num_examples), _seconds_words(event.seconds))
             return ("gauge", "2"), _tr("Evaluation at step {0}").format(format_number(event.step)), text
         case CheckpointSaved():
             return (
@@ -69,6 +69,10 @@ def _words(event: Event) -> tuple[tuple[str, str], str, str]:
             return ("circle-check", "good") if event.accepted else ("ban", "warn"), title.format(event.control), event.message
         case _:
             return ("info", "2"), event.kind, ""
+
+
+def _seconds_words(seconds: float) -> str:
+    return format_duration(seconds) if seconds >= 10 else _tr("{0} s").format(format_number(seconds, 1))
 
 
 def _start_words(event: RunStarted) -> str:

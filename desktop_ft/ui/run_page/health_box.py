@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFrame, QWidget
 
 from desktop_ft.core.events import SampleDone
@@ -79,6 +80,8 @@ class SampleBox(QFrame):
         self._text = Label(wrap=True, selectable=True)
         self._before_title = Label(self.tr("Before training"), "caption", "2", weight=600)
         self._before = Label(tone="2", wrap=True, selectable=True)
+        for answer in (self._text, self._before):
+            answer.setAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop)
         self._line = rule()
         words = column(self._prompt, self._step, self._text, 2, self._line, self._before_title, self._before, None, gap=4, pad=(0, 0, 4, 0))
         scroll = VerticalScrollPage(words, name=self.tr("Latest sample"))

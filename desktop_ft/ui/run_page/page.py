@@ -206,6 +206,10 @@ class RunPage(QFrame):
             return
         self.set_facts(facts)
 
+    def facts_are_read(self) -> bool:
+        """Whether the thread that reads resolved settings has nothing left to do."""
+        return self._facts_task is None or self._facts_task.isFinished()
+
     def set_facts(self, facts: RunFacts) -> None:
         """Show resolved settings and prediction; called by the page itself once they are read."""
         model = self._model

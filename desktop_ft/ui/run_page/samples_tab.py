@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QComboBox, QFrame, QStackedWidget, QWidget
 
 from desktop_ft.core.events import SampleDone
@@ -19,6 +20,8 @@ class _PromptBox(QFrame):
         self.setProperty("frame", "box")
         self._prompt = Label(weight=600, wrap=True, selectable=True)
         self._before, self._after = Label(tone="2", wrap=True, selectable=True), Label(wrap=True, selectable=True)
+        for answer in (self._before, self._after):
+            answer.setAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop)
         self._after_title = Label("", "caption", "2", weight=600)
         answers = grid(gap=24, line_gap=2)
         answers.addWidget(Label(self.tr("Before training"), "caption", "2", weight=600), 0, 0)

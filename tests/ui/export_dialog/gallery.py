@@ -1,6 +1,6 @@
 """Takes pictures of the export dialog before, during and after, to be put beside the design's mock-ups.
 
-    QT_QPA_PLATFORM=offscreen python -m tests.ui.export_dialog.gallery OUT [--font-size 16] [--mode dark]
+QT_QPA_PLATFORM=offscreen python -m tests.ui.export_dialog.gallery OUT [--font-size 16] [--mode dark]
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ def main() -> None:
         dialog.show()
         _take(app, dialog, given.out / f"before-{given.mode}.png")
         job = JobModel(Path(home))
-        job.fold([PhaseChanged(phase="export", detail="Merging the adapter into the base model"), Progress(phase="export", done=9, total=64)])
+        job.fold(
+            [PhaseChanged(phase="export", detail="Merging the adapter into the base model"), Progress(phase="export", done=9, total=64)]
+        )
         dialog.running.set_targets(("adapter", "merged"))
         dialog.running.show_done("adapter", "good")
         dialog.running.show_job("merged", job)
