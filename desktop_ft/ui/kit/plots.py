@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -80,6 +81,8 @@ class CurvePlot(QWidget):
         self._reference: tuple[float, str, str] | None = None
         self._crosshair: float | None = None
         self._drag: tuple[float, float] | None = None
+        self._num_holds = 0
+        self._is_refit_due = False
         self._canvas = Canvas(self._paint_below, self._paint_above, self)
         self._canvas.viewport().installEventFilter(self)
         self._canvas.viewport().setMouseTracking(True)
@@ -90,6 +93,17 @@ class CurvePlot(QWidget):
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         theme_manager().changed.connect(self._on_theme_changed)
+
+    @contextmanager
+    def updating(self) -> Generator[None]:
+        """Several changes within are fitted and drawn once, at the end."""
+        self._num_holds += 1
+        try:
+            yield
+        finally:
+            self._num_holds -= 1
+            if self._is_refit_due and not self._num_holds:
+                self._refit()
 
     # -- data ------------------------------------------------------------------------------------------------------------
 
@@ -409,6 +423,9 @@ class CurvePlot(QWidget):
 
     def _refit(self) -> None:
         """Fit y to what is seen of x, and tell pyqtgraph; one place, so that curves and painting never disagree."""
+        self._is_refit_due = self._num_holds > 0
+        if self._is_refit_due:
+            return
         self._y_range = self._fit_y()
         place = self.frame_now()
         left, top, right, bottom = self._margins()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +23,7 @@ from desktop_ft.ui.kit.text import DASH, GIB, Label, format_gib, format_learning
 from desktop_ft.ui.run_page.facts import Prediction
 from desktop_ft.ui.run_page.schedule import future_rates
 
-_STEPS_PER_WINDOW: Final = 60
+_STEPS_PER_WINDOW: Final = 20
 _LONGEST_WINDOW: Final = 18.0
 _WIDE_EM: Final = 66
 """From this width on four small charts fit beside each other."""
@@ -38,7 +39,7 @@ def smoothing_of(position: int) -> float:
 
 
 def usual_smoothing(num_steps: int) -> int:
-    """The slider's position for a run of this length: a mean over a sixtieth of it, at most 18 steps; short runs hardly need one."""
+    """The slider's position for a run of this length: a mean over a twentieth of it, at most 18 steps; short runs hardly need one."""
     window = min(_LONGEST_WINDOW, max(1.0, num_steps / _STEPS_PER_WINDOW))
     return round(48 * math.log10(window))
 
@@ -76,6 +77,14 @@ class Charts(QWidget):
         self.tokens_per_second = CurvePlot(self.tr("Tokens per second"), decimals=0, labels=False, box=False)
         self.grad_norm = CurvePlot(self.tr("Gradient norm"), decimals=2, labels=False, box=False)
         self.memory = CurvePlot(self.tr("Memory, GiB"), decimals=2, labels=False, box=False)
+        self._takers: dict[CurvePlot, Callable[[RunModel], None]] = {
+            self.loss: self._take_loss,
+            self.learning_rate: self._take_rate,
+            self.grad_norm: self._take_norm,
+            self.tokens_per_second: self._take_speed,
+            self.memory: self._take_memory,
+        }
+        self._stale: list[CurvePlot] = []
         self._add_series()
         link_crosshairs(self.plots())
         for plot in self.plots():
@@ -205,32 +214,56 @@ class Charts(QWidget):
         self._show_limits()
 
     def refresh(self) -> None:
-        """Take the newest values from the model; cheap, at most ten times a second."""
+        """Take the newest values from the model into every chart."""
+        for plot in self.plots():
+            self._refresh_plot(plot)
+        self._stale.clear()
+        self._show_values()
+
+    def refresh_some(self) -> bool:
+        """Take the newest values into the loss chart and the next of the small ones in turn, so that the window is never held up.
+
+        Returns:
+            Whether small charts are still behind.
+        """
+        if not self._stale:
+            # behind another tab only what the figures above the tabs show
+            self._stale = [plot for plot in self.plots()[1:] if plot.isVisible()] or [self.tokens_per_second]
+        self._refresh_plot(self.loss)
+        if self._stale:
+            self._refresh_plot(self._stale.pop(0))
+        self._show_values()
+        return bool(self._stale)
+
+    def _refresh_plot(self, plot: CurvePlot) -> None:
         model = self._model
         if model is None:
             return
-        self._set_length(model)
-        curves = model.curves
-        loss, evaluated = curves["loss"], curves["eval_loss"]
-        self.loss.set_data("train", loss.steps, loss.values)
-        self.loss.set_data("eval", evaluated.steps, evaluated.values)
-        norm, speed = curves["grad_norm"], curves["tokens_per_second"]
-        self.grad_norm.set_data("norm", norm.steps, norm.values)
-        self.tokens_per_second.set_data("speed", speed.steps, speed.values)
-        self._refresh_rate(model)
-        memory = curves["memory_bytes"]
-        self.memory.set_data("memory", memory.steps, memory.values / GIB)
-        self._show_limits()
-        self._show_values()
+        with plot.updating():
+            plot.set_x_range(0.0, float(max(model.num_steps, 1)))
+            self._takers[plot](model)
 
-    def _set_length(self, model: RunModel) -> None:
-        length = float(max(model.num_steps, 1))
+    def _take_loss(self, model: RunModel) -> None:
         if not self._has_own_smoothing and model.num_steps:
             self._set_slider(usual_smoothing(model.num_steps))
-        for plot in self.plots():
-            plot.set_x_range(0.0, length)
+        loss, evaluated = model.curves["loss"], model.curves["eval_loss"]
+        self.loss.set_data("train", loss.steps, loss.values)
+        self.loss.set_data("eval", evaluated.steps, evaluated.values)
 
-    def _refresh_rate(self, model: RunModel) -> None:
+    def _take_norm(self, model: RunModel) -> None:
+        norm = model.curves["grad_norm"]
+        self.grad_norm.set_data("norm", norm.steps, norm.values)
+
+    def _take_speed(self, model: RunModel) -> None:
+        speed = model.curves["tokens_per_second"]
+        self.tokens_per_second.set_data("speed", speed.steps, speed.values)
+
+    def _take_memory(self, model: RunModel) -> None:
+        memory = model.curves["memory_bytes"]
+        self.memory.set_data("memory", memory.steps, memory.values / GIB)
+        self._show_limits()
+
+    def _take_rate(self, model: RunModel) -> None:
         curve = model.curves["learning_rate"]
         future_x, future_y = np.empty(0), np.empty(0)
         if self._resolved is not None and model.step < self._resolved.num_steps and model.status != "completed":
@@ -239,6 +272,10 @@ class Charts(QWidget):
         self.learning_rate.set_data("future", future_x, future_y)
 
     def _show_limits(self) -> None:
+        with self.memory.updating():
+            self._set_limits()
+
+    def _set_limits(self) -> None:
         found, is_narrow = self._prediction, self.memory.width() < em(_NARROW_CHART_EM)
         if found is not None:
             half = (found.high_bytes - found.low_bytes) / 2

@@ -74,7 +74,7 @@ class RunPage(QFrame):
         self.samples, self.events, self.config, self.files = SamplesTab(), EventsTab(), ConfigTab(), FilesTab()
         self.tabs, self._stack = self._new_tabs()
         self._lay_out()
-        self._refresh_timer = self._new_timer(REFRESH_MS, self.refresh_now)
+        self._refresh_timer = self._new_timer(REFRESH_MS, self._on_refresh_due)
         self._health_timer = self._new_timer(HEALTH_MS, self._refresh_health)
         self._connect()
 
@@ -240,12 +240,25 @@ class RunPage(QFrame):
         if not self._health_timer.isActive():
             self._health_timer.start()
 
+    def _on_refresh_due(self) -> None:
+        """Words and the loss chart at once, the small charts one after the other."""
+        is_behind = self.charts.refresh_some()
+        self._refresh_words()
+        if is_behind and not self._refresh_timer.isActive():
+            self._refresh_timer.start()
+
     def refresh_now(self) -> None:
-        """Bring what is seen up to date; widgets are kept, only their words and values change."""
+        """Bring everything that is seen up to date."""
+        self._refresh_timer.stop()
+        if self._model is not None:
+            self.charts.refresh()
+            self._refresh_words()
+
+    def _refresh_words(self) -> None:
+        """Widgets are kept, only their words and values change."""
         model = self._model
         if model is None:
             return
-        self._refresh_timer.stop()
         stage = self.stage()
         self.run_actions.show_stage(stage)
         self.header.show_stage(stage)
@@ -257,7 +270,6 @@ class RunPage(QFrame):
         self._refresh_figures(model)
 
     def _refresh_tab(self, model: RunModel) -> None:
-        self.charts.refresh()
         match self.tabs.currentIndex():
             case 0:
                 self.sample.show_samples(model.samples)
@@ -300,6 +312,8 @@ class RunPage(QFrame):
         self._stack.setCurrentIndex(self.tabs.currentIndex())
         if self._model is None:
             return
+        if self.tabs.currentIndex() == CURVES:
+            self.charts.refresh()
         self._refresh_tab(self._model)
         if self.tabs.currentIndex() == CONFIGURATION:
             self.config.show_config(self._model.config, self._facts.resolved)
