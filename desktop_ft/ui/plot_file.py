@@ -6,9 +6,10 @@ import os
 from pathlib import Path
 from typing import Final
 
-from PySide6.QtCore import QSize
+from PySide6.QtCore import QPoint, QSize
 from PySide6.QtWidgets import QApplication
 
+from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.core.eventlog import EventTail
 from desktop_ft.core.events import EvaluationDone, RunStarted, StepDone
 from desktop_ft.core.runs import open_run
@@ -33,7 +34,8 @@ def render_loss_png(run_dir: Path, out: Path, *, dark: bool = False) -> None:
     if app is None:
         os.environ["QT_QPA_PLATFORM"] = "offscreen"
         app = QApplication([])
-    from desktop_ft.ui.kit.plots import CurvePlot
+    from desktop_ft.ui.kit.plot_export import write_png
+    from desktop_ft.ui.kit.plots import ChartBox, CurvePlot
     from desktop_ft.ui.kit.theme import theme_manager
     from desktop_ft.ui.run_page.charts import add_loss_series, smoothing_of, usual_smoothing
 
@@ -41,21 +43,26 @@ def render_loss_png(run_dir: Path, out: Path, *, dark: bool = False) -> None:
     before = manager.mode
     manager.set_mode("dark" if dark else "light")
     plot = CurvePlot("Loss, nats per trained token")
+    box = ChartBox(_name_of(run_dir), plot, note="loss, nats per trained token, by step", main=True)
     try:
-        plot.resize(_SIZE)
+        box.resize(_SIZE)
         add_loss_series(plot)
         plot.set_smoothing(smoothing_of(usual_smoothing(num_steps)))
         plot.set_x_range(0.0, float(max(num_steps, 1)))
         plot.set_data("train", curves["loss"].steps, curves["loss"].values)
         plot.set_data("eval", curves["eval_loss"].steps, curves["eval_loss"].values)
-        plot.ensurePolished()
-        layout = plot.layout()
-        assert layout is not None
-        layout.activate()
-        plot.export_png(out)
+        box.grab()  # lays everything out, as showing would
+        write_png(out, _SIZE, 2.0, lambda painter: box.render(painter, QPoint(0, 0)))
     finally:
-        plot.deleteLater()
+        box.deleteLater()
         manager.set_mode(before)
+
+
+def _name_of(run_dir: Path) -> str:
+    try:
+        return open_run(run_dir).config().name
+    except DesktopFtError:
+        return run_dir.name
 
 
 def _read_curves(run_dir: Path) -> tuple[CurveStore, int]:

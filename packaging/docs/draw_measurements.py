@@ -14,11 +14,11 @@ from typing import cast
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from desktop_ft.core.config import validate
-from desktop_ft.core.eventlog import EventWriter
-from desktop_ft.core.events import EvaluationDone, RunStarted, StepDone
-from desktop_ft.core.runs import create_run
-from desktop_ft.ui.plot_file import render_loss_png
+from desktop_ft.core.config import validate  # noqa: E402 # the checkout comes first
+from desktop_ft.core.eventlog import EventWriter  # noqa: E402 # the checkout comes first
+from desktop_ft.core.events import EvaluationDone, RunStarted, StepDone  # noqa: E402 # the checkout comes first
+from desktop_ft.core.runs import create_run  # noqa: E402 # the checkout comes first
+from desktop_ft.ui.plot_file import render_loss_png  # noqa: E402 # the checkout comes first
 
 Numbers = dict[str, float]
 

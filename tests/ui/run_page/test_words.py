@@ -113,7 +113,7 @@ def test_a_rate_changed_while_training_carries_its_factor_on() -> None:
     assert rates[-1] == pytest.approx(0.0, abs=1e-12)
 
 
-@pytest.mark.parametrize(("num_steps", "window"), [(48, 1.0), (120, 2.0), (600, 10.0), (1062, 18.0), (100_000, 18.0)])
+@pytest.mark.parametrize(("num_steps", "window"), [(10, 1.0), (48, 2.4), (120, 6.0), (200, 10.0), (1062, 18.0), (100_000, 18.0)])
 def test_the_usual_smoothing_is_a_mean_over_a_small_part_of_the_run(num_steps: int, window: float) -> None:
     keep = smoothing_of(usual_smoothing(num_steps))
     assert 1 / (1 - keep) == pytest.approx(window, rel=0.03)
