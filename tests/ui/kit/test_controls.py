@@ -42,9 +42,6 @@ def test_enter_and_space_press_the_button_that_has_the_keyboard(themed: ThemeMan
     made.show()
     qtbot.keyClick(made, key)
     assert pressed == [True]
-    made.set_reason("Not now")
-    qtbot.keyClick(made, key)
-    assert pressed == [True]
 
 
 def test_segments_by_click_and_arrows(themed: ThemeManager, qtbot: QtBot) -> None:
