@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from PySide6.QtCore import QEvent, QObject, QTimer
+from PySide6.QtCore import QEvent, QObject, QTimer, Signal
 from PySide6.QtGui import QIcon, QWindow
 from PySide6.QtWidgets import QApplication
 
@@ -19,6 +19,7 @@ from desktop_ft.ui.kit.theme import theme_manager
 from desktop_ft.ui.main_window import MainWindow
 
 _SIGNAL_LOOK_MILLISECONDS = 200
+_LONGEST_WAIT_MILLISECONDS = 1000
 READY_VARIABLE = "DESKTOP_FT_READY_FILE"
 """Names a file that is written once the window is visible; benchmarks and tests wait for it."""
 
@@ -37,8 +38,9 @@ def main(argv: Sequence[str] = ()) -> int:
     window.crashes.install()
     _quit_on_signals(app, window)
     window.show()
-    _tell_ready(window)
-    window.run_soon()
+    exposure = _FirstExposure(window.windowHandle())
+    exposure.happened.connect(_tell_ready)
+    exposure.happened.connect(window.start)
     return app.exec()
 
 
@@ -69,28 +71,38 @@ def _quit_on_signals(app: QApplication, window: MainWindow) -> None:
     timer.start(_SIGNAL_LOOK_MILLISECONDS)
 
 
-class _ReadyTeller(QObject):
-    """Writes the file of `READY_VARIABLE` when the platform has shown the window."""
+class _FirstExposure(QObject):
+    """Says once that the platform has shown the window, so that what takes time does not come before it.
 
-    def __init__(self, handle: QWindow, path: Path) -> None:
+    Where the platform never says so (a window that starts minimised), it is said after a second.
+    """
+
+    happened = Signal()
+
+    def __init__(self, handle: QWindow) -> None:
         super().__init__(handle)
         self._handle = handle
-        self._path = path
+        self._is_over = False
         handle.installEventFilter(self)
-        self._look()
+        QTimer.singleShot(_LONGEST_WAIT_MILLISECONDS, self, self._say)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Look again whenever the platform says something of the window's visibility."""
+        """Look whenever the platform says something of the window's visibility; the paint that it asks for comes first."""
         if event.type() == QEvent.Type.Expose:
             QTimer.singleShot(0, self, self._look)
         return super().eventFilter(watched, event)
 
     def _look(self) -> None:
-        if self._handle.isExposed() and not self._path.exists():
-            self._path.write_text("ready\n", encoding="utf-8")
+        if self._handle.isExposed():
+            self._say()
+
+    def _say(self) -> None:
+        if not self._is_over:
+            self._is_over = True
+            self.happened.emit()
 
 
-def _tell_ready(window: MainWindow) -> None:
+def _tell_ready() -> None:
     path = os.environ.get(READY_VARIABLE)
     if path:
-        _ReadyTeller(window.windowHandle(), Path(path))
+        Path(path).write_text("ready\n", encoding="utf-8")

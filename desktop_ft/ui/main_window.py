@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
-from PySide6.QtCore import QByteArray, Qt, QTimer
+from PySide6.QtCore import QByteArray, Qt
 from PySide6.QtGui import QAction, QCloseEvent, QKeySequence, QResizeEvent
 from PySide6.QtWidgets import QApplication, QCheckBox, QFileDialog, QHBoxLayout, QMainWindow, QMessageBox, QWidget
 
@@ -375,10 +375,6 @@ class MainWindow(QMainWindow):
     def _own_processes(self) -> frozenset[int]:
         marks: list[ProcessMark | None] = [live_engine(run) for run in self._live_runs()]
         return frozenset(mark.pid for mark in marks if mark is not None)
-
-    def run_soon(self) -> None:
-        """Begin once the window has been painted."""
-        QTimer.singleShot(0, self.start)
 
 
 def _name_of(model: RunModel) -> str:
