@@ -173,7 +173,11 @@ class MainWindow(QMainWindow):
             self.go_to("new")
 
     def go_to(self, key: str) -> None:
-        """Show a place."""
+        """Show a place and put the keyboard into it."""
+        self._show_place(key)
+        self._focus_place()
+
+    def _show_place(self, key: str) -> None:
         self._pages.show_page(key)
         self._sidebar.set_current(key)
         self._on_prediction_changed()
@@ -203,7 +207,7 @@ class MainWindow(QMainWindow):
         """Runs chosen again, while a run is in front, is the way back to all of them."""
         if key == "runs" and self.current_run() is not None:
             self.runs.show_table()
-        self.go_to(str(key))
+        self._show_place(str(key))
 
     def _on_start_requested(self, config: object) -> None:
         model = self.service.start(cast("RunConfig", config))
@@ -268,13 +272,15 @@ class MainWindow(QMainWindow):
         if self.service.undo_delete(folder):
             self.strip.dismiss("deleted")
 
+    def _focus_place(self) -> None:
+        place = cast("WizardPlace | RunsPlace | SettingsPage | None", self._pages.current())
+        if place is not None:
+            place.take_focus()
+
     def _next_region(self) -> None:
         """F6: navigation, then the page, then back."""
         if self._sidebar.isAncestorOf(QApplication.focusWidget() or self):
-            page = self._pages.current()
-            if page is not None:
-                page.setFocus(Qt.FocusReason.TabFocusReason)
-                page.focusNextChild()
+            self._focus_place()
         else:
             self._sidebar.focus_current()
 

@@ -70,10 +70,11 @@ class RunsPage(QWidget):
         self.states = self._new_states()
         self._stack = QStackedWidget()
         self._stack.addWidget(self.table)
+        self._first_run = button(self.tr("&Set up a run with the demo"), "primary", "play", on_click=self.new_run_requested.emit)
         self._stack.addWidget(self._new_empty())
         self._none_found = Label("", tone="2")
-        new_run = button(self.tr("&New run"), "primary", "plus", on_click=self.new_run_requested.emit)
-        head = row(Label(self.tr("Runs"), "title"), None, self.search, self.states, new_run, gap=8)
+        self._new_run = button(self.tr("&New run"), "primary", "plus", on_click=self.new_run_requested.emit)
+        head = row(Label(self.tr("Runs"), "title"), None, self.search, self.states, self._new_run, gap=8)
         self.setLayout(column(head, self._none_found, (self._stack, 1), gap=12, pad=(24, 16, 24, 24)))
         service.runs_changed.connect(self.refresh)
         self.refresh()
@@ -116,9 +117,9 @@ class RunsPage(QWidget):
         field.setAccessibleName(self.tr("Search runs"))
         field.setClearButtonEnabled(True)
         field.addAction(QIcon(icon("search", "3")), QLineEdit.ActionPosition.LeadingPosition)
-        field.setMinimumWidth(em(16))
+        field.setMinimumWidth(em(19))
         field.textChanged.connect(self.refresh)
-        QShortcut(QKeySequence.StandardKey.Find, self, field.setFocus, context=Qt.ShortcutContext.WidgetWithChildrenShortcut)
+        QShortcut(QKeySequence.StandardKey.Find, self, field.setFocus)
         return field
 
     def _new_states(self) -> QComboBox:
@@ -131,9 +132,13 @@ class RunsPage(QWidget):
     def _new_empty(self) -> QWidget:
         page = QWidget()
         words = self.tr("Runs stand here as soon as there are some: their curves, samples and results, also years later.")
-        start = button(self.tr("&Set up a run with the demo"), "primary", "play", on_click=self.new_run_requested.emit)
-        page.setLayout(column(None, row(None, Label(words, tone="2"), None), row(None, start, None), None, None, gap=12))
+        page.setLayout(column(None, row(None, Label(words, tone="2"), None), row(None, self._first_run, None), None, None, gap=12))
         return page
+
+    def take_focus(self) -> None:
+        """Put the keyboard on the table, or on the button that fills it."""
+        target = self.table if self._stack.currentIndex() == 0 else self._first_run
+        target.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def refresh(self) -> None:
         """Take over the service's runs, searched and filtered."""
@@ -142,6 +147,7 @@ class RunsPage(QWidget):
         shown = [summary for summary in every if summary.status in states and wanted in _searched(summary)]
         self._model.set_rows(shown)
         self._stack.setCurrentIndex(0 if every else 1)
+        self._new_run.setVisible(bool(every))
         for control in (self.search, self.states):
             control.setEnabled(bool(every))
         self._none_found.setText(self.tr("No run matches.") if every and not shown else "")

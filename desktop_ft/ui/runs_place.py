@@ -59,13 +59,21 @@ class RunsPlace(QStackedWidget):
         self.run_page.set_run(model)
         self._on_machine_changed()
         self.setCurrentWidget(self.run_page)
+        self.take_focus()
         self.run_shown.emit(model)
 
     def show_table(self) -> None:
         """Bring the table to the front."""
         self._service.refresh()
         self.setCurrentWidget(self.table_page)
-        self.table_page.table.setFocus()
+        self.take_focus()
+
+    def take_focus(self) -> None:
+        """Put the keyboard on the tabs of the run in front, or on the table."""
+        if self.currentWidget() is self.run_page:
+            self.run_page.tabs.setFocus(Qt.FocusReason.OtherFocusReason)
+        else:
+            self.table_page.take_focus()
 
     def current_run(self) -> RunModel | None:
         """The run in front, or None while the table is."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, cast
 
 import PySide6
-from PySide6.QtCore import Signal
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QCheckBox, QFileDialog, QListWidget, QVBoxLayout, QWidget
 
 from desktop_ft import __version__
@@ -68,6 +68,10 @@ class SettingsPage(QWidget):
         self.explain_close.setChecked(preferences.explain_close)
         if self._listed_folders() != preferences.model_folders:
             self._show_folders()
+
+    def take_focus(self) -> None:
+        """Put the keyboard on the first control."""
+        self.themes.segments()[self.themes.current()].setFocus(Qt.FocusReason.OtherFocusReason)
 
     def _look(self) -> QVBoxLayout:
         self.themes = SegmentedControl(

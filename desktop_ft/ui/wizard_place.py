@@ -53,6 +53,10 @@ class WizardPlace(QWidget):
         """What the run would need at its peak; 0 where it is not known."""
         return self.model.estimate.total_bytes if self.model.estimate is not None else 0
 
+    def take_focus(self) -> None:
+        """Put the keyboard where the wizard's page wants it."""
+        self.wizard.take_focus()
+
     def set_folders(self, preferences: Preferences) -> None:
         """Offer the models of other folders."""
         self.catalogue.set_folders(preferences.model_folders)

@@ -93,6 +93,15 @@ class Button(QPushButton):
         self.setToolTip(reason or ("" if self.text() else self.accessibleName()))
         self.setAccessibleDescription(reason)
 
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Enter presses the button that has the keyboard, as Space does; Qt does that for default buttons of dialogs alone."""
+        is_enter = event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter)
+        if is_enter and not event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier:
+            if not event.isAutoRepeat():
+                self.click()
+            return
+        super().keyPressEvent(event)
+
     def sizeHint(self) -> QSize:
         """Room for the semibold words of a checked or primary button, so that nothing moves when it is checked."""
         hint = super().sizeHint()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QComboBox, QFrame, QStackedLayout, QWidget
+from PySide6.QtWidgets import QComboBox, QFrame, QStackedWidget, QWidget
 
 from desktop_ft.core.events import SampleDone
 from desktop_ft.ui.kit.buttons import Button, button
@@ -65,7 +65,7 @@ class SamplesTab(QWidget):
         self.sample_now: Button = button(self.tr("Write samples now"), icon_name="message-square")
         head = row(Label(self.tr("Answers at"), tone="2"), self.step, None, self.sample_now)
         self._list = column(gap=12)
-        self._pages = QStackedLayout()
+        self._pages = QStackedWidget()
         self._pages.addWidget(self._empty())
         self._pages.addWidget(VerticalScrollPage(column(self._list, None, pad=(0, 0, 4, 0)), name=self.tr("Samples")))
         self.setLayout(column(head, (self._pages, 1), gap=12))

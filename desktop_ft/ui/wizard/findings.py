@@ -114,7 +114,8 @@ class FindingsView(QWidget):
         line = QWidget()
         heading, caption = Label(title, weight=600, wrap=True), Label(text, "caption", "2", wrap=True)
         heading.setToolTip(text)
-        caption.setVisible(not self._narrow)
+        if self._narrow:  # to show a label that has no parent yet would flash it as a window
+            caption.hide()
         self._captions.append(caption)
         for link in (*links, *([show] if show else [])):
             link.setAccessibleName(f"{link.text()}: {title}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from PySide6.QtCore import QCoreApplication, Qt
+from PySide6.QtCore import QCoreApplication
 from PySide6.QtGui import QAction, QKeySequence, QShortcut
 from PySide6.QtWidgets import QCheckBox, QFileDialog, QLineEdit, QProgressBar, QSizePolicy, QWidget
 
@@ -96,7 +96,6 @@ class ModelPage(WizardPage):
         self.catalogue.changed.connect(self._on_catalogue_changed)
         self.model.model_changed.connect(self._on_model_changed)
         find = QShortcut(QKeySequence(QKeySequence.StandardKey.Find), self)
-        find.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
         find.activated.connect(self.filter.setFocus)
 
     def _on_catalogue_changed(self, *_: object) -> None:
@@ -211,7 +210,7 @@ class FactsBox(QWidget):
             self.tr("{0} tokens").format(format_number(info.context_length)) if info.context_length else DASH,
             files.format(format_size(info.num_weight_bytes), count),
             info.dtype or DASH,
-            str(info.path),
+            self.tr("built in") if info.name == DEMO else str(info.path),
         )
         for label, fact in zip(self.values, facts, strict=True):
             label.setText(fact)

@@ -218,7 +218,6 @@ class NewRunWizard(QWidget):
         }
         for keys, action in actions.items():
             shortcut = QShortcut(QKeySequence(keys), self)
-            shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
             shortcut.activated.connect(action)
         self.footer.back.setToolTip(self.tr("Alt+Left"))
 
@@ -235,7 +234,12 @@ class NewRunWizard(QWidget):
         self.stepper.set_current(at, self._farthest)
         self.panel.set_page(PAGES[at])
         self._refresh_footer()
-        focus = self.pages[at].first_focus() or (self.footer.next if self.footer.next.isEnabled() else self.pages[at].area)
+        self.take_focus()
+
+    def take_focus(self) -> None:
+        """Put the keyboard where the page wants it, else on Next; on the page itself while Next is disabled."""
+        page = self.pages[self.current()]
+        focus = page.first_focus() or (self.footer.next if self.footer.next.isEnabled() else page.area)
         if focus is not None:
             focus.setFocus(Qt.FocusReason.OtherFocusReason)
 

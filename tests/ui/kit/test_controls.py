@@ -34,6 +34,16 @@ def test_a_button_speaks_its_words_and_its_reason(themed: ThemeManager, qtbot: Q
     assert (lone.accessibleName(), lone.toolTip()) == ("Close", "Close")
 
 
+@pytest.mark.parametrize("key", [Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Space])
+def test_enter_and_space_press_the_button_that_has_the_keyboard(themed: ThemeManager, qtbot: QtBot, key: Qt.Key) -> None:
+    pressed: list[bool] = []
+    made = button("&Go", on_click=lambda: pressed.append(True))
+    qtbot.addWidget(made)
+    made.show()
+    qtbot.keyClick(made, key)
+    assert pressed == [True]
+
+
 def test_segments_by_click_and_arrows(themed: ThemeManager, qtbot: QtBot) -> None:
     control = SegmentedControl(["A", "B", "C"], name="Source")
     qtbot.addWidget(control)

@@ -114,6 +114,31 @@ def test_f6_goes_between_navigation_and_page(make_window: MakeWindow, qtbot: QtB
     assert seen == [True, False, True]
 
 
+def test_the_keyboard_is_in_the_place_that_is_shown(make_window: MakeWindow, make_run: MakeRun, qtbot: QtBot) -> None:
+    make_run()
+    window = active(make_window(), qtbot)
+    qtbot.waitUntil(window.wizard.wizard.footer.next.hasFocus, timeout=30_000)
+    qtbot.waitUntil(lambda: bool(window.service.runs()), timeout=10_000)
+    window.go_to("runs")
+    assert window.runs.table_page.table.hasFocus()
+    QTest.keyClick(window.runs.table_page.table, Qt.Key.Key_Return)
+    assert window.runs.run_page.tabs.hasFocus()
+    window.go_to("settings")
+    window.go_to("new")
+    assert window.wizard.wizard.footer.next.hasFocus()
+
+
+def test_the_wizards_keys_work_from_the_navigation_too(make_window: MakeWindow, qtbot: QtBot) -> None:
+    window = active(make_window(), qtbot)
+    qtbot.waitUntil(window.wizard.wizard.footer.next.isEnabled, timeout=30_000)
+    QTest.keyClick(window, Qt.Key.Key_F6)
+    entry = QApplication.focusWidget()
+    assert entry is not None
+    assert entry.accessibleName() == "New run"
+    QTest.keyClick(entry, Qt.Key.Key_Right, Qt.KeyboardModifier.AltModifier)
+    assert window.wizard.wizard.current() == 1
+
+
 def test_runs_chosen_again_leads_back_to_all_runs(make_window: MakeWindow, make_run: MakeRun) -> None:
     run, window = make_run(), make_window()
     model = window.service.open(run.path)
