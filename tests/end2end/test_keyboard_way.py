@@ -29,7 +29,7 @@ def window(desktop_ft_home: Path, qapp: QApplication, qtbot: QtBot) -> Iterator[
     made = MainWindow(Workspace(desktop_ft_home))
     made.resize(1280, 800)
     made.show()
-    made.run_soon()
+    made.start()
     made.activateWindow()
     qtbot.waitUntil(made.isActiveWindow)
     yield made
