@@ -175,7 +175,7 @@ def _memory(steps: Sequence[StepDone], predicted_bytes: int | None, high_bytes: 
     if not predicted_bytes or not peak:
         return
     share = peak / predicted_bytes - 1
-    message = f"At most {peak / _GIB:.2f} GiB so far; {predicted_bytes / _GIB:.2f} GiB were predicted ({share:+.0%})."
+    message = f"At most {peak / _GIB:.2f} GiB so far; {predicted_bytes / _GIB:.2f} GiB were predicted ({_signed(share)})."
     if peak > (high_bytes or predicted_bytes * 1.1):
         yield HealthNote("warn", "More memory than predicted", f"{message} Close other programs that use the device's memory.")
     else:
@@ -194,3 +194,8 @@ def _ends(losses: Sequence[float]) -> tuple[float, float]:
 
 def _times(count: int, noun: str) -> str:
     return f"1 {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _signed(share: float) -> str:
+    """A share in percent with a true minus."""
+    return f"{share:+.0%}".replace("-", "−")

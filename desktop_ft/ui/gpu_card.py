@@ -141,7 +141,7 @@ class GpuCard(QFrame):
     def _show_note(self) -> None:
         machine = self._machine
         if machine.gpu is None:
-            text = self.tr("Training will use the CPU: fine for the demo and small models; a 1 B model takes hours.")
+            text = self.tr("Training will use the CPU: fine for the demo and small models; a 1\N{NO-BREAK SPACE}B model takes hours.")
             self._note.setToolTip(machine.problem)
         elif machine.num_gpus > 1:
             text = self.tr("One of {0} cards, the one with the most free memory.").format(machine.num_gpus)

@@ -160,9 +160,9 @@ def _views(t: Theme) -> str:
     QScrollBar::add-page, QScrollBar::sub-page {{ background: transparent; }}
     QTabWidget::pane {{ border: none; border-top: 1px solid {t.line}; }}
     QTabBar {{ qproperty-drawBase: 0; }}
-    QTabBar::tab {{ padding: 7px 0; margin-right: 20px; border-bottom: 2px solid transparent; color: {t.text_2}; }}
+    QTabBar::tab {{ padding: 7px 6px; margin-right: 8px; border-bottom: 2px solid transparent; color: {t.text_2}; }}
     QTabBar::tab:selected {{ color: {t.text}; border-bottom-color: {t.accent}; font-weight: 600; }}
     QTabBar::tab:hover {{ color: {t.text}; }}
     QTabBar:focus {{ border: none; }}
-    QTabBar::tab:selected:focus {{ border: 2px solid {t.accent}; border-radius: 4px; }}
+    QTabBar::tab:selected:focus {{ padding: 5px 4px; border: 2px solid {t.accent}; border-radius: 4px; }}
     """

@@ -13,7 +13,7 @@ from desktop_ft.ui.gpu_card import GpuCard
 from desktop_ft.ui.main_window import MainWindow
 from tests.ui.window.conftest import CARD, GIB, NO_DRIVER, MakeWindow
 
-CPU_NOTE = "Training will use the CPU: fine for the demo and small models; a 1 B model takes hours."
+CPU_NOTE = "Training will use the CPU: fine for the demo and small models; a 1\N{NO-BREAK SPACE}B model takes hours."
 
 
 def card_of(window: MainWindow) -> GpuCard:

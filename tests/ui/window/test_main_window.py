@@ -41,9 +41,13 @@ CONTROLS = (QAbstractButton, QAbstractItemView, QAbstractSpinBox, QComboBox, QLi
 
 
 def active(window: MainWindow, qtbot: QtBot) -> MainWindow:
-    """The window with the keyboard, as shortcuts need it."""
-    window.activateWindow()
-    qtbot.waitUntil(window.isActiveWindow, timeout=5_000)
+    """The window with the keyboard, as shortcuts need it; asked for until the platform gives it."""
+
+    def has_keyboard() -> bool:
+        window.activateWindow()
+        return window.isActiveWindow()
+
+    qtbot.waitUntil(has_keyboard, timeout=30_000)
     return window
 
 
