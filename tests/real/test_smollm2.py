@@ -10,6 +10,7 @@ import gc
 import importlib.util
 import json
 import math
+import os
 import time
 from pathlib import Path
 from typing import cast
@@ -33,6 +34,8 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(3600)]
 NUM_STEPS = 32
 EVAL_FRACTION = 0.11
 MEASUREMENT = "smollm2_alpaca.json"
+KEEP_VARIABLE = "DESKTOP_FT_KEEP_MEASUREMENTS"
+"""Names the folder that gets what was measured, such as docs/measurements; without it nothing is written."""
 RUN_LIMIT_SECONDS = 3000.0
 
 
@@ -147,9 +150,9 @@ def independent_kl(base: Path, run: RunDir, out: Path) -> float:
 
 
 def save_measurement(events: list[Event], verified: Verified, numbers: dict[str, float]) -> None:
-    """Keep the curve where the documentation's picture is made from it; only in a checkout that already has the folder."""
-    folder = Path(__file__).resolve().parents[2] / "docs" / "measurements"
-    if not folder.is_dir():
+    """Keep the curve, from which the documentation's picture is made, where that is asked for."""
+    chosen = os.environ.get(KEEP_VARIABLE)
+    if not chosen:
         return
     started = next(event for event in events if isinstance(event, RunStarted))
     value = {
@@ -163,4 +166,4 @@ def save_measurement(events: list[Event], verified: Verified, numbers: dict[str,
         "verification": {"mean_kl": verified.mean_kl, "max_kl": verified.max_kl, "top1_agreement": verified.top1_agreement},
         **numbers,
     }
-    (folder / MEASUREMENT).write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    (Path(chosen) / MEASUREMENT).write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
