@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject, QUrl
-from PySide6.QtGui import QAction, QActionGroup, QDesktopServices, QKeySequence
+from PySide6.QtCore import QObject
+from PySide6.QtGui import QAction, QActionGroup, QKeySequence
 from PySide6.QtWidgets import QMenu, QMessageBox
 
 from desktop_ft import __version__
+from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.core.settings import ThemeChoice
+from desktop_ft.ui.folders import open_guide
 
 if TYPE_CHECKING:
     from desktop_ft.ui.main_window import MainWindow
-
-DOCUMENTATION = "https://github.com/desktop-ft/desktop-ft/tree/main/docs"
 
 
 class MainMenu(QObject):
@@ -81,7 +81,7 @@ class MainMenu(QObject):
             self._themes[choice] = action
 
     def _fill_help(self, menu: QMenu) -> None:
-        self._add(menu, self.tr("&Documentation"), "F1", lambda: QDesktopServices.openUrl(QUrl(DOCUMENTATION)))
+        self._add(menu, self.tr("&Guide"), "F1", self._show_guide)
         self._add(menu, self.tr("&About Desktop FT"), "", self._show_about)
 
     def run_actions(self) -> tuple[QAction, ...]:
@@ -96,6 +96,12 @@ class MainMenu(QObject):
         pause = actions["pause"].text() if actions else self.tr("&Pause")
         self._run_actions["pause"].setText(f"{pause}\tCtrl+P")
         self._themes[self._window.preferences.theme].setChecked(True)
+
+    def _show_guide(self) -> None:
+        try:
+            open_guide()
+        except DesktopFtError as error:
+            self._window.show_error(error)
 
     def _show_about(self) -> None:
         text = self.tr("Desktop FT {0}\n\nFine-tune a language model on your own workstation.\nApache License 2.0. Icons: Lucide (ISC).")

@@ -198,7 +198,6 @@ class MemoryPanel(QWidget):
             (self.tr("Computed from"), source),
             (self.tr("Most likely"), between),
             (self.tr("Peak in"), phase_name(bill.phase)),
-            (self.tr("Measured"), self.tr("not yet")),
         ]
 
 
