@@ -8,11 +8,11 @@ from typing import Final
 
 from desktop_ft.core.config import DEMO, RunConfig
 
-HIGHEST_RATE: Final = {"lora": 1e-3, "full": 5e-5}
+HIGHEST_RATE: Final = {"lora": 1e-3, "qlora": 1e-3, "full": 5e-5}
 """Full: the usual range is 1e-5 to 2e-5; LoRA: 1e-4 to 5e-4 (Schulman et al. 2025: about ten times that of full)."""
 TINY_MODEL_FACTOR: Final = 5.0
 """The demo model has 3.7 million weights; narrow models want and bear higher rates (Yang et al. 2022, arXiv 2203.03466)."""
-LOWEST_RATE: Final = {"lora": 2e-5, "full": 1e-6}
+LOWEST_RATE: Final = {"lora": 2e-5, "qlora": 2e-5, "full": 1e-6}
 FEW_ROWS: Final = 50
 FEW_ROWS_FULL: Final = 2000
 MANY_EPOCHS: Final = 5.0

@@ -11,6 +11,7 @@ import dataclasses
 import json
 import math
 import types
+from collections import abc
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Final, Literal, Union, cast, get_args, get_origin, get_type_hints
@@ -94,6 +95,8 @@ class StepDone(Event):
         num_tokens: Non-padding tokens trained on since the start of the run.
         memory_bytes: Peak memory of the engine so far: reserved by torch on a GPU, resident on a CPU.
         seconds: Wall time of the step.
+        metrics: What the objective tells besides, under TRL's names, such as ``rewards/margins``, ``kl`` or
+            ``completions/mean_length``. A value that was not finite is left out and named in ``non_finite`` as ``metrics.NAME``.
     """
 
     kind: ClassVar[str] = "step"
@@ -106,22 +109,54 @@ class StepDone(Event):
     num_tokens: int = 0
     memory_bytes: int = 0
     seconds: float = 0.0
+    metrics: Mapping[str, float] = dataclasses.field(default_factory=dict[str, float])
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationDone(Event):
-    """Loss on the held-out examples, nats per supervised token over all of them."""
+    """Loss on the held-out examples: of an SFT run nats per supervised token over all of them, else the objective's loss.
+
+    ``metrics`` are named as in `StepDone`.
+    """
 
     kind: ClassVar[str] = "evaluation"
     step: int
     loss: float | None = None
     num_examples: int = 0
     seconds: float = 0.0
+    metrics: Mapping[str, float] = dataclasses.field(default_factory=dict[str, float])
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneralLoss(Event):
+    """Loss on a small general text that is not trained on, nats per token; its rise since step 0 is forgetting."""
+
+    kind: ClassVar[str] = "general_loss"
+    step: int
+    loss: float | None = None
+    num_tokens: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageStarted(Event):
+    """A run of several stages (RLHF: reward, then policy) begins one; ``first_step`` is the run's first step in it."""
+
+    kind: ClassVar[str] = "stage_started"
+    stage: str
+    number: int
+    total: int
+    first_step: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class SampleDone(Event):
-    """Text that the model wrote for a fixed prompt, greedily. Step 0 is before training."""
+    """Text that the model wrote for a fixed prompt, greedily, or while it was trained by reward. Step 0 is before training.
+
+    Attributes:
+        finished: Whether the model ended it; otherwise it was cut at the limit.
+        reward: What the answer scored, where something scores answers.
+        sampled: Whether it was sampled in training (ppo, grpo, rloo) rather than asked of the run's fixed prompts.
+    """
 
     kind: ClassVar[str] = "sample"
     step: int
@@ -129,6 +164,8 @@ class SampleDone(Event):
     prompt: str
     text: str
     finished: bool = True
+    reward: float | None = None
+    sampled: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,7 +253,7 @@ class RunFinished(Event):
 EVENT_TYPES: Final[Mapping[str, type[Event]]] = {
     event.kind: event
     for event in (
-        RunStarted, PhaseChanged, Progress, StepDone, EvaluationDone, SampleDone, CheckpointSaved, ControlDone,
+        RunStarted, PhaseChanged, Progress, StepDone, EvaluationDone, GeneralLoss, StageStarted, SampleDone, CheckpointSaved, ControlDone,
         WarningRaised, ErrorRaised, Verified, Exported, RunFinished,
     )
 }  # fmt: skip
@@ -231,6 +268,10 @@ def encode_event(event: Event) -> str:
         if isinstance(value, float) and not math.isfinite(value):
             bad.append(field.name)
             value = None
+        elif isinstance(value, Mapping):
+            numbers = cast("Mapping[str, float]", value)
+            bad += [f"{field.name}.{name}" for name, number in numbers.items() if not math.isfinite(number)]
+            value = {name: number for name, number in numbers.items() if math.isfinite(number)}
         fields[field.name] = value
     del fields["non_finite"]
     if bad:
@@ -314,10 +355,18 @@ class _Allowed:
             return -_INT_LIMIT <= cast("int", value) < _INT_LIMIT
         if kind is float:
             return math.isfinite(cast("float", value))
+        if kind is dict:
+            return all(_is_number(number) for number in cast("dict[str, object]", value).values())
         return kind is not str or not self.choices or value in self.choices
 
 
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float) and math.isfinite(cast("float", value))
+
+
 def _allowed(annotation: object) -> _Allowed:
+    if get_origin(annotation) is abc.Mapping:
+        return _Allowed(frozenset({dict}), frozenset())
     members = get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
     choices = frozenset(str(choice) for member in members if get_origin(member) is Literal for choice in get_args(member))
     plain = {str if get_origin(member) is Literal else cast("type", member) for member in members}

@@ -72,6 +72,7 @@ class Reporting(TrainerCallback):
                 num_tokens=num_tokens,
                 memory_bytes=peak_memory_bytes(self._device),
                 seconds=seconds,
+                metrics=_metrics(logs, ""),
             )
         )
         self._num_tokens = num_tokens
@@ -107,6 +108,7 @@ class Reporting(TrainerCallback):
                 loss=found.get("eval_loss"),
                 num_examples=self._num_eval_examples,
                 seconds=found.get("eval_runtime", 0.0),
+                metrics=_metrics(found, "eval_"),
             )
         )
         self._events.write(PhaseChanged(phase="train"))
@@ -115,3 +117,13 @@ class Reporting(TrainerCallback):
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
         """A checkpoint is no part of the next step's time."""
         self.restart_clock()
+
+
+_OWN_FIELDS: Final = frozenset({"loss", "grad_norm", "learning_rate", "epoch", "num_tokens", "num_input_tokens_seen", "step"})
+_OWN_ENDINGS: Final = ("_runtime", "_per_second")
+
+
+def _metrics(logs: Mapping[str, float], prefix: str) -> dict[str, float]:
+    """What the objective tells besides the fields that every step has, under TRL's names."""
+    names = {name.removeprefix(prefix): float(value) for name, value in logs.items() if name.startswith(prefix)}
+    return {name: value for name, value in names.items() if name not in _OWN_FIELDS and not name.endswith(_OWN_ENDINGS)}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import cast
 
 from peft import PeftModel
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from desktop_ft.core.base_model import base_hashes
 from desktop_ft.core.config import SETTINGS, Draft, RunConfig
@@ -21,18 +21,18 @@ from desktop_ft.core.processes import ProcessMark
 from desktop_ft.core.resolve import load_resolved, resolve, save_resolved
 from desktop_ft.core.runs import Checkpoint, RunDir
 from desktop_ft.engine import environment
-from desktop_ft.engine.arguments import training_arguments
 from desktop_ft.engine.checkpoints import CheckpointStore, whole_folder
 from desktop_ft.engine.controls import ControlFolder, Controls
-from desktop_ft.engine.device import detect_device, precision_of
+from desktop_ft.engine.device import Precision, detect_device, precision_of
 from desktop_ft.engine.errors import Situation
-from desktop_ft.engine.examples import Batches, are_chats, check_same_tokens, load_examples, to_dataset
+from desktop_ft.engine.examples import Batches, are_chats, check_same_tokens, load_examples
 from desktop_ft.engine.load import load_adapter, load_base_model, load_hf_tokenizer, lora_config
+from desktop_ft.engine.objectives import make_training
+from desktop_ft.engine.objectives.parts import Parts, Training
 from desktop_ft.engine.quiet import quieten_libraries
 from desktop_ft.engine.reporting import Reporting
 from desktop_ft.engine.sampling import Sampling
 from desktop_ft.engine.stopping import StopFlag, StopRequested
-from desktop_ft.engine.trainer import TRAINERS, RunTrainer
 
 
 @dataclass(frozen=True)
@@ -92,23 +92,23 @@ class TrainingRun:
             config = self._settled(config)
         prepared = self._prepare(config, checkpoint)
         sampling = self._sampling(prepared)
-        trainer = self._trainer(prepared, self._model(prepared), store, sampling)
-        num_steps = trainer.num_planned_steps()
-        self._tell_start(prepared, trainer, num_steps)
+        training = self._training(prepared, self._model(prepared), store, sampling)
+        num_steps = training.num_planned_steps()
+        self._tell_start(prepared, training, num_steps)
         self._leave_if_stopped()
 
         if checkpoint is None:
             sampling.sample(0)
         self._enter("train")
         if checkpoint is not None and checkpoint.step >= num_steps:
-            trainer.load_weights(checkpoint.path)
+            training.load_weights(checkpoint.path)
         else:
-            trainer.train(resume_from_checkpoint=str(checkpoint.path) if checkpoint else None)
-            if trainer.state.global_step < num_steps:
-                return Outcome("stopped", int(trainer.state.global_step))
+            training.train_from(checkpoint.path if checkpoint else None)
+            if training.step < num_steps:
+                return Outcome("stopped", training.step)
 
         self._enter("save", "Saving the trained model")
-        self._save(prepared, trainer)
+        self._save(prepared, training)
         sampling.sample(num_steps)
         return Outcome("completed", num_steps)
 
@@ -165,39 +165,43 @@ class TrainingRun:
 
     # --- the model and its trainer ---
 
+    def _precision(self, prepared: _Prepared) -> Precision:
+        return precision_of(prepared.config.model.dtype, prepared.device, trains_weights=prepared.config.method.kind == "full")
+
     def _model(self, prepared: _Prepared) -> PreTrainedModel | PeftModel:
         self._enter("load", f"Loading {prepared.model_info.name}")
         config = prepared.config
-        precision = precision_of(config.model.dtype, prepared.device, trains_weights=config.method.kind == "full")
+        precision = self._precision(prepared)
         model = load_base_model(prepared.model_info.path, precision.weights, config.model.attention, prepared.device)
         self._leave_if_stopped()
         return load_adapter(model, Path(config.model.adapter)) if config.model.adapter else model
 
-    def _trainer(self, prepared: _Prepared, model: PreTrainedModel | PeftModel, store: CheckpointStore, sampling: Sampling) -> RunTrainer:
-        config, data, device = prepared.config, prepared.data, prepared.device
-        precision = precision_of(config.model.dtype, device, trains_weights=config.method.kind == "full")
-        has_new_adapter = config.method.kind == "lora" and config.model.adapter is None
-        trainer = TRAINERS[config.objective.kind](
-            store=store,
-            events=self._events,
-            model=model,
-            args=training_arguments(
-                config, store.unsealed, device, precision, has_eval=bool(data.eval), is_new=prepared.checkpoint is None
-            ),
-            train_dataset=to_dataset(data.train),
-            eval_dataset=to_dataset(data.eval) if data.eval else None,
-            processing_class=prepared.tokenizer,
-            # TRL seeds before it wraps the model, so that the adapter starts as in a plain script.
-            peft_config=lora_config(config, cast("PreTrainedModel", model)) if has_new_adapter else None,
-            callbacks=[
-                Reporting(self._events, device, len(data.eval), self._situation),
-                sampling,
-                Controls(self._controls, self._stop, config, sampling.sample, self._events),
-            ],
+    def _training(self, prepared: _Prepared, model: PreTrainedModel | PeftModel, store: CheckpointStore, sampling: Sampling) -> Training:
+        config = prepared.config
+        has_new_adapter = config.method.kind != "full" and config.model.adapter is None
+        callbacks = (
+            Reporting(self._events, prepared.device, len(prepared.data.eval_examples), self._situation),
+            sampling,
+            Controls(self._controls, self._stop, config, sampling.sample, self._events),
         )
-        trainer.remove_callback(PrinterCallback)
-        sampling.attach(cast("PreTrainedModel", trainer.model), prepared.tokenizer)
-        return trainer
+        training = make_training(
+            Parts(
+                config=config,
+                model_dir=prepared.model_info.path,
+                model=model,
+                tokenizer=prepared.tokenizer,
+                peft_config=lora_config(config, cast("PreTrainedModel", model)) if has_new_adapter else None,
+                device=prepared.device,
+                precision=self._precision(prepared),
+                data=prepared.data,
+                store=store,
+                events=self._events,
+                callbacks=callbacks,
+                is_new=prepared.checkpoint is None,
+            )
+        )
+        sampling.attach(cast("PreTrainedModel", training.trained), prepared.tokenizer)
+        return training
 
     def _sampling(self, prepared: _Prepared) -> Sampling:
         evaluation = prepared.config.evaluation
@@ -211,10 +215,10 @@ class TrainingRun:
 
     # --- the result ---
 
-    def _save(self, prepared: _Prepared, trainer: RunTrainer) -> None:
-        target = self._run.adapter if prepared.config.method.kind == "lora" else self._run.model
+    def _save(self, prepared: _Prepared, training: Training) -> None:
+        target = self._run.adapter if prepared.config.method.kind != "full" else self._run.model
         with whole_folder(target) as folder:
-            cast("PreTrainedModel", trainer.model).save_pretrained(folder)
+            cast("PreTrainedModel", training.trained).save_pretrained(folder)
             prepared.tokenizer.save_pretrained(folder)
 
     # --- telling ---
@@ -227,22 +231,22 @@ class TrainingRun:
         if self._stop.is_set or self._controls.answer_stop():
             raise StopRequested
 
-    def _tell_start(self, prepared: _Prepared, trainer: RunTrainer, num_steps: int) -> None:
-        training, data, device = prepared.config.training, prepared.data, prepared.device
+    def _tell_start(self, prepared: _Prepared, training: Training, num_steps: int) -> None:
+        data, device, global_batch_size = prepared.data, prepared.device, prepared.config.training.global_batch_size
         self._events.write(
             RunStarted(
                 pid=self._mark.pid,
                 num_steps=num_steps,
                 start_step=prepared.checkpoint.step if prepared.checkpoint else 0,
-                num_train_examples=len(data.train),
-                num_eval_examples=len(data.eval),
-                micro_batch_size=trainer.args.per_device_train_batch_size,
-                gradient_accumulation_steps=trainer.args.gradient_accumulation_steps,
+                num_train_examples=len(data.train_examples),
+                num_eval_examples=len(data.eval_examples),
+                micro_batch_size=training.micro_batch_size,
+                gradient_accumulation_steps=training.gradient_accumulation_steps,
                 device=device.name,
                 device_bytes=device.total_bytes,
             )
         )
-        for warning in Batches(trainer.num_rows(), training.global_batch_size, is_packed=bool(prepared.config.data.packing)).warnings():
+        for warning in Batches(training.num_rows(), global_batch_size, is_packed=bool(prepared.config.data.packing)).warnings():
             self._events.write(warning)
         for note in data.notes:
             self._events.write(WarningRaised(code="data_note", title="About the data", message=note))

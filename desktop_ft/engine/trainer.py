@@ -1,38 +1,64 @@
-"""TRL's SFTTrainer with three differences: sealed checkpoints, an evaluation loss over tokens, and silence on the net."""
+"""What every trainer of TRL gets here: sealed checkpoints, evaluations that disturb nothing, and silence on the net."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sized
+from collections.abc import Sized
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch.utils.data import DataLoader
+from transformers import PrinterCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, EvalLoopOutput
-from trl.trainer.sft_trainer import SFTTrainer
 
 from desktop_ft.core.eventlog import EventWriter
 from desktop_ft.core.events import PhaseChanged
 from desktop_ft.engine.checkpoints import CheckpointStore, writing
 from desktop_ft.engine.randomness import undisturbed
 
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from transformers import PreTrainedModel
+    from transformers import Trainer as Base
+else:
+    Base = object
 
-class RunTrainer(SFTTrainer):
-    """Trains one run.
+
+class RunTrainer(Base):
+    """Stands before a trainer of TRL in the bases of a class: ``class SftTraining(RunTrainer, SFTTrainer)``.
 
     Args:
         store: Where checkpoints go.
         events: Where phases are told.
-        **settings: As `SFTTrainer`.
+        **settings: As TRL's trainer.
     """
 
     def __init__(self, *, store: CheckpointStore, events: EventWriter, **settings: Any) -> None:  # noqa: ANN401 - TRL's own signature
         self._store = store
         self._events = events
-        self._eval_loss_sum = 0.0
-        self._num_eval_tokens = 0
         super().__init__(**settings)
+        self.remove_callback(PrinterCallback)
+
+    @property
+    def trained(self) -> PreTrainedModel | PeftModel:
+        """The model that is trained, with its adapter."""
+        return cast("PreTrainedModel | PeftModel", self.model)
+
+    @property
+    def micro_batch_size(self) -> int:
+        """Examples of one forward pass."""
+        return self.args.per_device_train_batch_size
+
+    @property
+    def gradient_accumulation_steps(self) -> int:
+        """Micro-batches of one optimizer step."""
+        return self.args.gradient_accumulation_steps
+
+    @property
+    def step(self) -> int:
+        """Optimizer steps done."""
+        return int(self.state.global_step)
 
     def num_rows(self) -> int:
         """Rows of the training set: examples, or packed rows."""
@@ -46,30 +72,17 @@ class RunTrainer(SFTTrainer):
         """Take the trained weights of a checkpoint without training on."""
         self._load_from_checkpoint(str(checkpoint))
 
-    # --- evaluation: Trainer averages the losses of batches, which gives every short answer the weight of a long one ---
+    def train_from(self, checkpoint: Path | None) -> None:
+        """Train to the end, or to a stop; from a checkpoint or from the first step."""
+        self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
 
     def evaluation_loop(self, dataloader: DataLoader[Any], *args: Any, **kwargs: Any) -> EvalLoopOutput:  # noqa: ANN401 - as Trainer
-        """As Trainer, with the loss in nats per supervised token over all examples."""
+        """As Trainer; the evaluation before the first step leaves the random numbers as they were."""
         self._events.write(PhaseChanged(phase="evaluate"))
-        self._eval_loss_sum, self._num_eval_tokens = 0.0, 0
         # Only the evaluation before the first step is ours; the others draw from the generators as they do in TRL.
         is_before_training = self.state.global_step == 0
         with undisturbed() if is_before_training else contextlib.nullcontext():
-            output = super().evaluation_loop(dataloader, *args, **kwargs)
-        if output.metrics is not None and self._num_eval_tokens:
-            output.metrics["eval_loss"] = self._eval_loss_sum / self._num_eval_tokens
-        return output
-
-    def prediction_step(
-        self, model: torch.nn.Module, inputs: dict[str, Any], prediction_loss_only: bool, ignore_keys: list[str] | None = None
-    ) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
-        """As TRL, keeping the sum of the losses."""
-        loss, logits, labels = super().prediction_step(model, inputs, prediction_loss_only, ignore_keys)
-        num_tokens = int((inputs["labels"][:, 1:] != -100).sum())
-        if num_tokens:
-            self._eval_loss_sum += float(loss) * num_tokens
-            self._num_eval_tokens += num_tokens
-        return loss, logits, labels
+            return super().evaluation_loop(dataloader, *args, **kwargs)
 
     # --- checkpoints ---
 
@@ -88,7 +101,3 @@ class RunTrainer(SFTTrainer):
 
     def _send_telemetry(self) -> None:
         """Nothing leaves this machine."""
-
-
-TRAINERS: Final[Mapping[str, type[RunTrainer]]] = {"sft": RunTrainer}
-"""Which trainer teaches each objective."""

@@ -5,5 +5,5 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-DEFAULT_RATES: Final[Mapping[str, float]] = {"lora": 2e-4, "full": 1e-5}
+DEFAULT_RATES: Final[Mapping[str, float]] = {"lora": 2e-4, "qlora": 2e-4, "full": 1e-5}
 """Learning rate by method: Dettmers et al. 2023, arXiv 2305.14314; full fine-tuning is usually run at 1e-5 to 2e-5."""

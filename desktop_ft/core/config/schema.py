@@ -11,6 +11,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field
 
 from desktop_ft.core.config.fields import Section, setting
+from desktop_ft.core.config.objectives import ObjectiveConfig
 
 SCHEMA_VERSION: Final = 1
 DEMO: Final = "demo"
@@ -19,8 +20,12 @@ PositiveInt = Annotated[int, Field(ge=1)]
 
 DtypeName = Literal["auto", "bfloat16", "float16", "float32"]
 SchedulerName = Literal["constant", "constant_with_warmup", "linear", "cosine"]
-OptimizerName = Literal["auto", "adamw_torch_fused", "adamw_torch", "adafactor", "sgd"]
-DataFormatName = Literal["auto", "messages", "sharegpt", "alpaca", "prompt_completion", "qa", "text"]
+OptimizerName = Literal[
+    "auto", "adamw_torch_fused", "adamw_torch", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit", "adafactor", "sgd"
+]
+DataFormatName = Literal[
+    "auto", "messages", "sharegpt", "alpaca", "prompt_completion", "qa", "text", "preference", "sharegpt_preference", "kto", "prompts"
+]
 DataFixName = Literal["drop_malformed_rows", "drop_exact_duplicates", "drop_empty_answers", "drop_over_length"]
 
 
@@ -38,6 +43,9 @@ class ModelConfig(Section):
     )
     attention: Literal["auto", "sdpa", "eager"] = setting(
         "auto", "How attention is computed. auto: PyTorch's fused attention (sdpa).", advanced=True, source="transformers' default"
+    )
+    added_tokens: tuple[str, ...] = setting(
+        (), "Special tokens to add to the tokenizer; the embeddings grow and are trained beside the adapter.", advanced=True
     )
 
 
@@ -78,11 +86,25 @@ class DataConfig(Section):
     )
 
 
+class QuantizationConfig(Section):
+    """How the frozen weights are kept in 4 bit; counts for qlora."""
+
+    quant_type: Literal["nf4", "fp4"] = setting(
+        "nf4", "The 16 values that 4 bits stand for.", advanced=True, source="NF4: Dettmers et al. 2023, arXiv 2305.14314, section 3"
+    )
+    double_quant: bool = setting(
+        True, "Keep the scales themselves in 8 bit: 0.4 bit less for each weight.", advanced=True, source="Dettmers et al. 2023, section 3"
+    )
+    compute_dtype: DtypeName = setting("auto", "Format to compute in. auto: that of the model.", advanced=True)
+
+
 class MethodConfig(Section):
     """How much of the model to change."""
 
-    kind: Literal["lora", "full"] = setting(
-        "lora", "lora: train a small adapter beside the frozen model. full: change every weight; the last resort."
+    kind: Literal["lora", "qlora", "full"] = setting(
+        "lora",
+        "lora: train a small adapter beside the frozen model. qlora: the same beside a model kept in 4 bit, for the smallest memory. "
+        "full: change every weight; the last resort.",
     )
     rank: int = setting(
         16,
@@ -104,8 +126,19 @@ class MethodConfig(Section):
         advanced=True,
         source="Kalajdzievski 2023, arXiv 2312.03732",
     )
-    init: Literal["default", "gaussian"] = setting(
-        "default", "How the adapter starts; both start as no change.", advanced=True, source="PEFT"
+    init: Literal["default", "gaussian", "orthogonal", "pissa", "pissa_niter_4", "olora", "eva"] = setting(
+        "default",
+        "How the adapter starts. pissa and olora start from the weights' own directions, eva from those of the data.",
+        advanced=True,
+        source="PEFT; PiSSA: Meng et al. 2024, arXiv 2404.02948",
+    )
+    loraplus_lr_ratio: float | None = setting(
+        None,
+        "LoRA+: the learning rate of the adapter's B matrices as a multiple of the others'; 16 is usual.",
+        ge=1.0,
+        le=1000.0,
+        advanced=True,
+        source="Hayou et al. 2024, arXiv 2402.12354",
     )
     target_modules: Literal["all-linear", "attention"] | tuple[str, ...] = setting(
         "all-linear",
@@ -113,12 +146,20 @@ class MethodConfig(Section):
         advanced=True,
         source="All linear layers: Dettmers et al. 2023, arXiv 2305.14314, section 4",
     )
-
-
-class ObjectiveConfig(Section):
-    """What signal to change it with."""
-
-    kind: Literal["sft"] = setting("sft", "sft: supervised fine-tuning, learning to answer as the examples do.")
+    modules_to_save: tuple[str, ...] = setting(
+        (), "Modules trained whole beside the adapter, such as embed_tokens and lm_head.", advanced=True, source="PEFT"
+    )
+    quantization: QuantizationConfig = QuantizationConfig()
+    num_frozen_layers: int = setting(
+        0, "full: so many of the lowest layers, and the embeddings below them, stay as they are.", unit="layers", ge=0, advanced=True
+    )
+    weight_updates: Literal["auto", "float32", "kahan", "stochastic", "plain"] = setting(
+        "auto",
+        "full: how updates too small for 16 bits survive. float32: master weights in float32, most memory. kahan: what rounding lost is "
+        "carried along. stochastic: rounded at random. plain: lost.",
+        advanced=True,
+        source="At 1e-5 a plain bfloat16 weight hardly moves.",
+    )
 
 
 class TrainingConfig(Section):
@@ -163,6 +204,9 @@ class EvaluationConfig(Section):
 
     eval_steps: Auto | PositiveInt = setting("auto", "Steps between evaluations. auto: ten over the run.", unit="steps")
     sample_prompts: tuple[str, ...] = setting((), "Prompts that the model answers at every evaluation, so that the change can be read.")
+    forgetting: bool = setting(
+        True, "Measure the loss on a small general text before and after, and show the change as forgetting.", advanced=True
+    )
     sample_max_new_tokens: int = setting(96, "Longest answer to a sample prompt.", unit="tokens", ge=1, le=4096, advanced=True)
 
 
@@ -170,6 +214,7 @@ class OutputConfig(Section):
     """What to keep."""
 
     save_steps: Auto | PositiveInt = setting("auto", "Steps between checkpoints. auto: as the evaluations.", unit="steps", advanced=True)
+    keep_best: bool = setting(True, "Keep the checkpoint with the lowest evaluation loss besides the newest ones.", advanced=True)
     save_total_limit: int = setting(2, "Checkpoints to keep; the oldest goes first.", ge=1, le=1000, advanced=True)
 
 

@@ -11,7 +11,7 @@ from desktop_ft.core.data.fingerprint import Fingerprint, example_fingerprint, f
 from desktop_ft.core.data.fixes import MALFORMED, OVER_LENGTH, Kept, dropped_note, keep, nothing_left
 from desktop_ft.core.data.formats import PREFERENCE_FORMATS, Detection, resolve_format, to_example
 from desktop_ft.core.data.read import Rows, read_rows
-from desktop_ft.core.data.records import Conversation, Example, PlainText, PromptCompletion
+from desktop_ft.core.data.records import Conversation, Example, Judged, PlainText, Preference, PromptCompletion, Task
 from desktop_ft.core.data.split import split_indices
 from desktop_ft.core.data.tokenise import ROW_ERRORS, TokenisedExample, check_supervised, tokenise_row
 from desktop_ft.core.errors import DesktopFtError
@@ -249,6 +249,8 @@ def _has_turns(example: Example) -> bool:
         case Conversation():
             return True
         case PromptCompletion(prompt, _):
+            return not isinstance(prompt, str)
+        case Preference(prompt, _, _) | Judged(prompt, _, _) | Task(prompt, _):
             return not isinstance(prompt, str)
         case PlainText():
             return False

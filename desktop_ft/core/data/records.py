@@ -43,18 +43,53 @@ class PlainText:
     text: str
 
 
-Example = Conversation | PromptCompletion | PlainText
+@dataclass(frozen=True)
+class Preference:
+    """Two answers to one prompt, the first better than the second; all strings, or all messages.
+
+    A chat's prompt may be empty where the answers are whole conversations that share no beginning.
+    """
+
+    prompt: str | tuple[Message, ...]
+    chosen: str | tuple[Message, ...]
+    rejected: str | tuple[Message, ...]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One answer to a prompt, marked good or bad; both strings, or both messages."""
+
+    prompt: str | tuple[Message, ...]
+    completion: str | tuple[Message, ...]
+    is_good: bool
+
+
+@dataclass(frozen=True)
+class Task:
+    """A prompt to be answered by the model itself, perhaps with the right answer for a rule to compare with."""
+
+    prompt: str | tuple[Message, ...]
+    answer: str | None = None
+
+
+Example = Conversation | PromptCompletion | PlainText | Preference | Judged | Task
 
 
 def answers(example: Example) -> tuple[str, ...]:
-    """The texts that the model is meant to learn to say: assistant turns, the completion, or the text itself."""
+    """The texts that the model is meant to learn to say: assistant turns, the completion, or the text itself; of a pair the better one."""
     match example:
         case Conversation(messages):
             return _assistant_contents(messages)
         case PromptCompletion(_, completion):
-            return (completion,) if isinstance(completion, str) else _assistant_contents(completion)
+            return _texts(completion)
         case PlainText(text):
             return (text,)
+        case Preference(_, chosen, _):
+            return _texts(chosen)
+        case Judged(_, completion, is_good):
+            return _texts(completion) if is_good else ()
+        case Task():
+            return ()
 
 
 def canonical(example: Example) -> list[object]:
@@ -63,9 +98,23 @@ def canonical(example: Example) -> list[object]:
         case Conversation(messages):
             return ["conversation", _pairs(messages)]
         case PromptCompletion(prompt, completion):
-            return ["prompt_completion", *(part if isinstance(part, str) else _pairs(part) for part in (prompt, completion))]
+            return ["prompt_completion", _plain(prompt), _plain(completion)]
         case PlainText(text):
             return ["text", text]
+        case Preference(prompt, chosen, rejected):
+            return ["preference", _plain(prompt), _plain(chosen), _plain(rejected)]
+        case Judged(prompt, completion, is_good):
+            return ["judged", _plain(prompt), _plain(completion), is_good]
+        case Task(prompt, answer):
+            return ["task", _plain(prompt), answer]
+
+
+def _texts(answer: str | tuple[Message, ...]) -> tuple[str, ...]:
+    return (answer,) if isinstance(answer, str) else _assistant_contents(answer)
+
+
+def _plain(part: str | tuple[Message, ...]) -> object:
+    return part if isinstance(part, str) else _pairs(part)
 
 
 def _assistant_contents(messages: tuple[Message, ...]) -> tuple[str, ...]:

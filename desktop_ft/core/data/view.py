@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from desktop_ft.core.data.fixes import MALFORMED, OVER_LENGTH, keep
 from desktop_ft.core.data.formats import AUTO, resolve_format
 from desktop_ft.core.data.read import malformed_row, read_rows
-from desktop_ft.core.data.records import Conversation, Example, Message, PlainText, PromptCompletion
+from desktop_ft.core.data.records import Conversation, Example, Judged, Message, PlainText, Preference, PromptCompletion, Task
 from desktop_ft.core.data.tokenise import ROW_ERRORS, tokenise, tokenise_row
 from desktop_ft.core.errors import DesktopFtError
 
@@ -101,8 +101,16 @@ def _turns(example: Example) -> tuple[Message, ...]:
         case Conversation(messages):
             return messages
         case PromptCompletion(prompt, completion):
-            before = (Message("prompt", prompt),) if isinstance(prompt, str) else prompt
-            after = (Message("completion", completion),) if isinstance(completion, str) else completion
-            return (*before, *after)
+            return (*_as_turns("prompt", prompt), *_as_turns("completion", completion))
         case PlainText(text):
             return (Message("text", text),)
+        case Preference(prompt, chosen, _):
+            return (*_as_turns("prompt", prompt), *_as_turns("chosen", chosen))
+        case Judged(prompt, completion, _):
+            return (*_as_turns("prompt", prompt), *_as_turns("completion", completion))
+        case Task(prompt, _):
+            return _as_turns("prompt", prompt)
+
+
+def _as_turns(role: str, part: str | tuple[Message, ...]) -> tuple[Message, ...]:
+    return (Message(role, part),) if isinstance(part, str) else part

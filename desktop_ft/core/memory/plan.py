@@ -12,7 +12,7 @@ from desktop_ft.core.device import DeviceFacts
 from desktop_ft.core.models import ModelShape
 
 Dtype = Literal["bfloat16", "float16", "float32"]
-Optimizer = Literal["adamw_torch_fused", "adamw_torch", "adafactor", "sgd"]
+Optimizer = Literal["adamw_torch_fused", "adamw_torch", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit", "adafactor", "sgd"]
 
 BYTES_OF: Final[dict[str, int]] = {"bfloat16": 2, "float16": 2, "float32": 4}
 
@@ -33,7 +33,7 @@ class Plan:
 
     shape: ModelShape
     num_parameters: int
-    kind: Literal["lora", "full"]
+    kind: Literal["lora", "qlora", "full"]
     dtype: Dtype
     attention: Literal["sdpa", "eager"]
     micro_batch_size: int

@@ -88,7 +88,7 @@ def test_every_problem_is_told_at_once() -> None:
     [
         ("method.rnak", 8, "there is no setting 'rnak' here", "Did you mean 'rank'?"),
         ("training.rank", 8, "there is no setting 'rank' here", "It belongs to method.rank."),
-        ("output.zzz", 8, "there is no setting 'zzz' here", "Known here: save_steps, save_total_limit."),
+        ("output.zzz", 8, "there is no setting 'zzz' here", "Known here: save_steps, keep_best, save_total_limit."),
         ("method.rank", 1025, "1025 is not allowed: input should be less than or equal to 1024", "at least 1 and at most 1024"),
         ("training.learning_rate", 0, "greater than 0", "above 0 and at most 1"),
         ("training.learning_rate", float("nan"), "finite", "above 0 and at most 1"),
