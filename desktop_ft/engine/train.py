@@ -28,6 +28,7 @@ from desktop_ft.engine.device import Precision, detect_device, precision_of
 from desktop_ft.engine.errors import Situation
 from desktop_ft.engine.examples import Batches, are_chats, check_same_tokens, load_examples
 from desktop_ft.engine.load import load_adapter, load_base_model, load_hf_tokenizer, lora_config
+from desktop_ft.engine.methods.base import prepare_base
 from desktop_ft.engine.objectives import make_training
 from desktop_ft.engine.objectives.parts import Parts, Training
 from desktop_ft.engine.quiet import quieten_libraries
@@ -136,7 +137,8 @@ class TrainingRun:
         model_dir = resolve_model(config.model.source, config.model.revision)
         model_info = read_model(model_dir)
         device = detect_device()
-        own_tokenizer, tokenizer = load_tokenizer(model_dir), load_hf_tokenizer(model_dir)
+        added = config.model.added_tokens
+        own_tokenizer, tokenizer = load_tokenizer(model_dir, added), load_hf_tokenizer(model_dir, added)
 
         self._enter("tokenize", "Turning the examples into tokens")
         data = load_examples(config, own_tokenizer, self._events, self._leave_if_stopped)
@@ -183,6 +185,8 @@ class TrainingRun:
             quantization=config.method.quantization if config.method.kind == "qlora" else None,
         )
         self._leave_if_stopped()
+        for warning in prepare_base(config, model, prepared.tokenizer):
+            self._events.write(warning)
         return load_adapter(model, Path(config.model.adapter)) if config.model.adapter else model
 
     def _training(self, prepared: _Prepared, model: PreTrainedModel | PeftModel, store: CheckpointStore, sampling: Sampling) -> Training:
@@ -229,6 +233,8 @@ class TrainingRun:
         with whole_folder(target) as folder:
             cast("PreTrainedModel", training.trained).save_pretrained(folder)
             prepared.tokenizer.save_pretrained(folder)
+            start.write(folder)
+            make_plain(folder)
 
     # --- telling ---
 
