@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, cast
 
@@ -12,6 +12,7 @@ from desktop_ft.core.config.check import validate
 from desktop_ft.core.config.schema import DEMO, SCHEMA_VERSION, RunConfig
 from desktop_ft.core.errors import ConfigError, DesktopFtError, Problem
 from desktop_ft.core.files import write_text
+from desktop_ft.core.rewards.schemas import is_schema_text
 
 Values = dict[str, object]
 Migration = Callable[[Values], Values]
@@ -96,13 +97,35 @@ def migrate(values: Values) -> Values:
 
 def resolve_paths(values: Values, folder: Path) -> Values:
     """Make relative file names absolute against the folder; 'demo' and Hub ids stay as they are."""
-    result = dict(values)
+    result = _with_reward_paths(dict(values), folder)
     for section, key in _PATHS:
         part = result.get(section)
         if isinstance(part, dict):
             fields = cast("Values", part)
             result[section] = {**fields, key: _absolute(fields[key], folder, is_model=section == "model")} if key in fields else fields
     return result
+
+
+def _with_reward_paths(values: Values, folder: Path) -> Values:
+    """The reward model's folder and the rules' schema files."""
+    objective = values.get("objective")
+    rewards = cast("Values", objective).get("rewards") if isinstance(objective, dict) else None
+    if not isinstance(rewards, dict):
+        return values
+    changed = dict(cast("Values", rewards))
+    if "model" in changed:
+        changed["model"] = _absolute(changed["model"], folder, is_model=True)
+    rules = changed.get("rules")
+    if isinstance(rules, list | tuple):
+        changed["rules"] = [_with_schema_path(rule, folder) for rule in cast("Sequence[object]", rules)]
+    return {**values, "objective": {**cast("Values", objective), "rewards": changed}}
+
+
+def _with_schema_path(rule: object, folder: Path) -> object:
+    source = cast("Values", rule).get("schema_source") if isinstance(rule, dict) else None
+    if not isinstance(source, str) or is_schema_text(source):
+        return rule
+    return {**cast("Values", rule), "schema_source": _absolute(source, folder, is_model=False)}
 
 
 def _absolute(value: object, folder: Path, *, is_model: bool) -> object:
