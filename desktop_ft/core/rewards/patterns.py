@@ -1,8 +1,8 @@
 """Regular expressions that a person wrote, on text that a model wrote. `regex` is imported here and nowhere else.
 
 Some patterns try exponentially many ways on some texts, and Python's own `re` cannot be stopped in such a search. `regex` understands the
-same patterns, takes a time limit, and gets through many of these searches quickly. The limit is wall time, so that a search near it may
-end differently on a busy machine; an ordinary search takes a thousandth of it.
+same patterns, takes a time limit, and gets through many of these searches quickly. The limit counts processor time, so that a busy machine
+does not change a score; an ordinary search takes a thousandth of it.
 """
 
 from __future__ import annotations
