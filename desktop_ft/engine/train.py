@@ -12,6 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from desktop_ft.core.base_model import base_hashes
 from desktop_ft.core.config import SETTINGS, Draft, RunConfig
 from desktop_ft.core.data.dataset import TrainingData
+from desktop_ft.core.data.signals import SIGNALS
 from desktop_ft.core.data.tokenizer import ModelTokenizer, load_tokenizer
 from desktop_ft.core.device import DeviceFacts
 from desktop_ft.core.eventlog import EventWriter
@@ -223,12 +224,8 @@ class TrainingRun:
 
     def _save(self, prepared: _Prepared, training: Training) -> None:
         target = self._run.adapter if prepared.config.method.kind != "full" else self._run.model
-        model = training.trained
         with whole_folder(target) as folder:
-            if isinstance(model, PeftModel):  # without the frozen copy that is the reference of a run that went on from an adapter
-                model.save_pretrained(str(folder), selected_adapters=["default"])
-            else:
-                model.save_pretrained(folder)
+            _save_trained(training.trained, folder)
             prepared.tokenizer.save_pretrained(folder)
             if prepared.config.objective.kind == "reward":
                 write_layout(folder, as_chat=are_chats(prepared.data))
@@ -258,7 +255,16 @@ class TrainingRun:
                 device_bytes=device.total_bytes,
             )
         )
-        for warning in Batches(training.num_rows(), global_batch_size, is_packed=bool(prepared.config.data.packing)).warnings():
-            self._events.write(warning)
+        if SIGNALS[prepared.config.objective.kind] != "prompts":  # what is left of prompts, their trainer says
+            for warning in Batches(training.num_rows(), global_batch_size, is_packed=bool(prepared.config.data.packing)).warnings():
+                self._events.write(warning)
         for note in data.notes:
             self._events.write(WarningRaised(code="data_note", title="About the data", message=note))
+
+
+def _save_trained(model: PreTrainedModel | PeftModel, folder: Path) -> None:
+    """The trained adapter alone: TRL keeps a copy of the starting one beside it as the reference."""
+    if isinstance(model, PeftModel):
+        model.save_pretrained(str(folder), selected_adapters=["default"])
+    else:
+        model.save_pretrained(folder)
