@@ -11,6 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from desktop_ft.core.base_model import base_hashes
 from desktop_ft.core.config import SETTINGS, Draft, RunConfig
+from desktop_ft.core.config.methods import weight_updates
 from desktop_ft.core.data.dataset import TrainingData
 from desktop_ft.core.data.signals import SIGNALS
 from desktop_ft.core.data.tokenizer import ModelTokenizer, load_tokenizer
@@ -29,6 +30,7 @@ from desktop_ft.engine.device import Precision, detect_device, precision_of
 from desktop_ft.engine.errors import Situation
 from desktop_ft.engine.examples import Batches, are_chats, check_same_tokens, load_examples
 from desktop_ft.engine.load import load_adapter, load_base_model, load_hf_tokenizer, lora_config
+from desktop_ft.engine.methods.quantization import quantization_of
 from desktop_ft.engine.objectives import make_training
 from desktop_ft.engine.objectives.parts import Parts, Training
 from desktop_ft.engine.pair_scores import PairScores
@@ -170,7 +172,9 @@ class TrainingRun:
     # --- the model and its trainer ---
 
     def _precision(self, prepared: _Prepared) -> Precision:
-        return precision_of(prepared.config.model.dtype, prepared.device, trains_weights=prepared.config.method.kind == "full")
+        config = prepared.config
+        updates = weight_updates(config)[0] if config.method.kind == "full" else None
+        return precision_of(config.model.dtype, prepared.device, updates=updates)
 
     def _model(self, prepared: _Prepared) -> PreTrainedModel | PeftModel:
         self._enter("load", f"Loading {prepared.model_info.name}")
@@ -180,7 +184,13 @@ class TrainingRun:
             from desktop_ft.engine.objectives import reward
 
             return reward.load_model(config, prepared.model_info.path, prepared.tokenizer, precision, prepared.device)
-        model = load_base_model(prepared.model_info.path, precision.weights, config.model.attention, prepared.device)
+        model = load_base_model(
+            prepared.model_info.path,
+            precision.weights,
+            config.model.attention,
+            prepared.device,
+            quantization=quantization_of(config),
+        )
         self._leave_if_stopped()
         return load_adapter(model, Path(config.model.adapter)) if config.model.adapter else model
 
