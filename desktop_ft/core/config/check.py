@@ -148,6 +148,9 @@ def _path(details: ErrorDetails) -> str:
 
 def _problems(details: ErrorDetails) -> list[Problem]:
     path, kind = _path(details), details["type"]
+    inside = details["loc"][len(path.split(".")) :]
+    if inside and isinstance(inside[0], int):
+        return [_entry_problem(path, inside[0], [str(part) for part in inside[1:]], details)]
     if kind == "extra_forbidden":
         return [_unknown_key(path)]
     if kind == "missing":
@@ -159,6 +162,17 @@ def _problems(details: ErrorDetails) -> list[Problem]:
         return [Problem(path, "is a section: its settings stand below it, indented.", f"Known here: {', '.join(_keys_of(path))}.")]
     shown = repr(cast("object", details["input"]))
     return [Problem(path, f"{shown[:80]} is not allowed: {details['msg'].lower()}.", _hint(path))]
+
+
+def _entry_problem(path: str, index: int, inside: list[str], details: ErrorDetails) -> Problem:
+    """What is wrong with one entry of a list."""
+    where = f"entry {index + 1}{''.join(f', {part}' for part in inside)}"
+    if details["type"] == "missing":
+        return Problem(path, f"{where} is missing.", _hint(path))
+    if details["type"] == "extra_forbidden":
+        return Problem(path, f"{where}: there is no such setting.", _hint(path))
+    shown = repr(cast("object", details["input"]))
+    return Problem(path, f"{where}: {shown[:80]} is not allowed: {details['msg'].lower()}.", _hint(path))
 
 
 def _unknown_key(path: str) -> Problem:

@@ -93,7 +93,7 @@ def test_every_problem_is_told_at_once() -> None:
         ("training.learning_rate", 0, "greater than 0", "above 0 and at most 1"),
         ("training.learning_rate", float("nan"), "finite", "above 0 and at most 1"),
         ("training.micro_batch_size", 0, "greater than or equal to 1", "auto or a whole number at least 1"),
-        ("method.kind", "qlora", "'lora' or 'full'", "Expected lora or full."),
+        ("method.kind", "ia3", "'lora', 'qlora' or 'full'", "Expected lora or qlora or full."),
         ("method.rank", True, "true is not a number", "a whole number at least 1"),
         ("training.micro_batch_size", False, "false is not a number", "auto or a whole number"),
         ("seed", 2**32, "less than or equal to 4294967295", "at most 4294967295"),
@@ -145,6 +145,8 @@ def value_of(info: SettingInfo) -> st.SearchStrategy[object]:
     suits = [*choices, *([by_control[info.control]] if info.control in by_control else [])]
     if info.path == "data.fixes":
         return st.lists(st.sampled_from(["drop_malformed_rows", "drop_empty_answers"]), unique=True)
+    if info.path == "objective.rewards.rules":
+        return st.lists(st.builds(lambda weight: {"kind": "length", "weight": weight}, st.floats(-9, 9)), max_size=2)
     return st.one_of(*suits, *([st.none()] if info.optional else []))
 
 
