@@ -174,7 +174,13 @@ class TrainingRun:
         self._enter("load", f"Loading {prepared.model_info.name}")
         config = prepared.config
         precision = self._precision(prepared)
-        model = load_base_model(prepared.model_info.path, precision.weights, config.model.attention, prepared.device)
+        model = load_base_model(
+            prepared.model_info.path,
+            precision.weights,
+            config.model.attention,
+            prepared.device,
+            quantization=config.method.quantization if config.method.kind == "qlora" else None,
+        )
         self._leave_if_stopped()
         return load_adapter(model, Path(config.model.adapter)) if config.model.adapter else model
 
