@@ -11,6 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from desktop_ft.core.base_model import base_hashes
 from desktop_ft.core.config import SETTINGS, Draft, RunConfig
+from desktop_ft.core.config.methods import weight_updates
 from desktop_ft.core.data.dataset import TrainingData
 from desktop_ft.core.data.tokenizer import ModelTokenizer, load_tokenizer
 from desktop_ft.core.device import DeviceFacts
@@ -168,7 +169,9 @@ class TrainingRun:
     # --- the model and its trainer ---
 
     def _precision(self, prepared: _Prepared) -> Precision:
-        return precision_of(prepared.config.model.dtype, prepared.device, trains_weights=prepared.config.method.kind == "full")
+        config = prepared.config
+        updates = weight_updates(config)[0] if config.method.kind == "full" else None
+        return precision_of(config.model.dtype, prepared.device, updates=updates)
 
     def _model(self, prepared: _Prepared) -> PreTrainedModel | PeftModel:
         self._enter("load", f"Loading {prepared.model_info.name}")

@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 
 from desktop_ft.core.config.combinations import objective_problems
 from desktop_ft.core.config.fields import SettingInfo, walk_settings
+from desktop_ft.core.config.methods import method_problems
 from desktop_ft.core.config.schema import DEMO, RunConfig
 from desktop_ft.core.errors import ConfigError, Problem
 
@@ -101,6 +102,7 @@ def problems_of(values: Mapping[str, object]) -> tuple[Problem, ...]:
 def contradictions(config: RunConfig) -> Iterator[Problem]:
     """Settings that are fine alone and not together."""
     yield from _batch_problems(config)
+    yield from method_problems(config)
     yield from objective_problems(config)
     if config.method.kind == "full" and config.model.adapter is not None:
         yield Problem("model.adapter", "full fine-tuning cannot go on from an adapter.", "Set method.kind to lora, or adapter to null.")

@@ -12,6 +12,7 @@ from transformers.trainer_pt_utils import get_parameter_names
 from transformers.training_args import OptimizerNames
 
 from desktop_ft.core.config import RunConfig
+from desktop_ft.core.config.methods import weight_updates
 from desktop_ft.core.device import DeviceFacts
 from desktop_ft.engine.methods.quantization import check_bitsandbytes
 
@@ -62,7 +63,7 @@ def build_optimizer(config: RunConfig, model: PreTrainedModel | PeftModel) -> to
 
 def _class_and_settings(config: RunConfig) -> tuple[type[torch.optim.Optimizer], dict[str, Any]]:
     training = config.training
-    if config.method.kind == "full" and config.method.weight_updates == "kahan":
+    if config.method.kind == "full" and weight_updates(config)[0] == "kahan":
         from optimi import AdamW
 
         return AdamW, {"lr": training.learning_rate, "betas": KAHAN_BETAS, "eps": EPSILON, "kahan_sum": True}
