@@ -169,7 +169,15 @@ class RunModel(QObject):
         Args:
             high_bytes: The upper end of the memory estimate.
         """
-        return health(self.curves.steps_at_both_ends(), self.evaluations, predicted_bytes=self.predicted_bytes, high_bytes=high_bytes)
+        return health(
+            self.curves.steps_at_both_ends(),
+            self.evaluations,
+            objective="sft" if self.config is None else self.config.objective.kind,
+            general=self.general_losses,
+            samples=self.sampled,
+            predicted_bytes=self.predicted_bytes,
+            high_bytes=high_bytes,
+        )
 
     # --- folding -----------------------------------------------------------------------------------------------------
 

@@ -79,7 +79,7 @@ class Charts(QWidget):
         self._prefers_gradients = False
         self._has_own_smoothing = False
         self._has_chosen = False
-        self.metrics = MetricCharts()
+        self.metrics, self._training = MetricCharts(), QWidget()
         self.loss = CurvePlot(self.tr("Loss, nats per trained token"))
         self.learning_rate = CurvePlot(self.tr("Learning rate"), decimals=2, labels=False, box=False)
         self.tokens_per_second = CurvePlot(self.tr("Tokens per second"), decimals=0, labels=False, box=False)
@@ -110,7 +110,6 @@ class Charts(QWidget):
         self._arrangement: tuple[int, str] | None = None
         layout = column((self._loss_box, 62), gap=12)
         layout.addLayout(self._grid, 38)
-        self._training = QWidget()
         self._training.setLayout(layout)
         self.chooser = SegmentedControl([self.tr("&Training"), self.tr("&Objective")], 0, name=self.tr("Which curves are shown"))
         self.chooser.current_changed.connect(self._on_chosen)
@@ -165,10 +164,10 @@ class Charts(QWidget):
         for switch in (self.to_gradients, self.to_rates):
             switch.setFixedSize(em(2), em(1.5))
         return {
-            "learning_rate": ChartBox(self.tr("Learning rate"), self.learning_rate, tools=(self.to_gradients,), parent=self),
-            "grad_norm": ChartBox(self.tr("Gradient norm"), self.grad_norm, tools=(self.to_rates,), parent=self),
-            "tokens_per_second": ChartBox(self.tr("Tokens per second"), self.tokens_per_second, parent=self),
-            "memory": ChartBox(self.tr("Memory, GiB"), self.memory, parent=self),
+            "learning_rate": ChartBox(self.tr("Learning rate"), self.learning_rate, tools=(self.to_gradients,), parent=self._training),
+            "grad_norm": ChartBox(self.tr("Gradient norm"), self.grad_norm, tools=(self.to_rates,), parent=self._training),
+            "tokens_per_second": ChartBox(self.tr("Tokens per second"), self.tokens_per_second, parent=self._training),
+            "memory": ChartBox(self.tr("Memory, GiB"), self.memory, parent=self._training),
         }
 
     # --- three or four small charts ------------------------------------------------------------------------------------------
