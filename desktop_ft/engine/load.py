@@ -69,7 +69,7 @@ def load_base_model(
         quantization: Keep the linear layers in 4 bit; None: as ``weights``.
 
     Raises:
-        DesktopFtError: ``bitsandbytes_device`` or ``bitsandbytes_missing``.
+        DesktopFtError: ``bitsandbytes_missing``.
     """
     settings: dict[str, Any] = {"dtype": weights, "attn_implementation": attention, "local_files_only": True, "use_safetensors": True}
     if device.kind != "cpu":
@@ -77,7 +77,7 @@ def load_base_model(
     if head == "score":
         settings["num_labels"] = 1
     if quantization is not None:
-        check_bitsandbytes(device, "method.kind: qlora")
+        check_bitsandbytes("method.kind: qlora")
         settings["quantization_config"] = bits_and_bytes_config(quantization, weights)
     loader = AutoModelForCausalLM if head == "causal" else AutoModelForSequenceClassification
     model = cast("PreTrainedModel", loader.from_pretrained(folder, **settings))

@@ -122,7 +122,11 @@ class RunTrainer(Base):
             super()._save_checkpoint(model, trial)
             if self._start is not None:
                 self._start.write(folder)
+            self._save_more(folder)
         self._store.seal(folder, step)
+
+    def _save_more(self, folder: Path) -> None:
+        """What an objective's checkpoint holds besides Trainer's files."""
 
     def create_model_card(self, *args: object, **kwargs: object) -> None:
         """No card inside checkpoints; exports have one."""

@@ -13,8 +13,8 @@ from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.core.events import WarningRaised
 
 
-def prepare_base(config: RunConfig, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[WarningRaised]:
-    """Make a loaded base ready for the run's method; what a person should know comes back.
+def prepare_base(config: RunConfig, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Make a loaded base ready for the run's method.
 
     Args:
         config: Without any ``auto``.
@@ -29,7 +29,6 @@ def prepare_base(config: RunConfig, model: PreTrainedModel, tokenizer: PreTraine
         grow_vocabulary(model, ids)
     if config.method.kind == "full":
         freeze_layers(model, config.method.num_frozen_layers)
-    return list(_warnings(config, model))
 
 
 # --- a grown vocabulary --------------------------------------------------------------------------------------------------
@@ -106,11 +105,12 @@ def freeze_layers(model: PreTrainedModel, num_layers: int) -> None:
 # --- what to know -------------------------------------------------------------------------------------------------------
 
 
-def _warnings(config: RunConfig, model: PreTrainedModel) -> list[WarningRaised]:
+def method_warnings(config: RunConfig, model: torch.nn.Module) -> list[WarningRaised]:
+    """What a person should know about this method on this model, before the first step."""
     warnings: list[WarningRaised] = []
     method = config.method
     if method.kind != "full" and method.target_modules == "all-linear" and _num_expert_weights(model):
-        share = _num_expert_weights(model) / sum(parameter.numel() for parameter in model.parameters())
+        share = _num_expert_weights(model) / sum(_num_weights(parameter) for parameter in model.parameters())
         stays = " They also stay unquantised." if method.kind == "qlora" else ""
         warnings.append(
             WarningRaised(
@@ -137,3 +137,8 @@ def _warnings(config: RunConfig, model: PreTrainedModel) -> list[WarningRaised]:
 def _num_expert_weights(model: torch.nn.Module) -> int:
     """Weights of experts that are stacked into one matrix [experts, in, out]."""
     return sum(parameter.numel() for name, parameter in model.named_parameters() if parameter.ndim == 3 and "experts" in name)
+
+
+def _num_weights(parameter: torch.Tensor) -> int:
+    """In 4 bit one byte holds two."""
+    return parameter.numel() * (2 if parameter.dtype == torch.uint8 else 1)

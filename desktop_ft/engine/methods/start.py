@@ -53,7 +53,7 @@ class AdapterStart:
             return
         assert isinstance(model, PeftModel)
         if self._checkpoint is None:
-            weights = cast("dict[str, torch.Tensor]", get_peft_model_state_dict(model))
+            weights = get_peft_model_state_dict(model)
             self._weights = {name: weight.detach().cpu().clone() for name, weight in weights.items() if name.endswith((_A, _B))}
         else:
             self._weights = load_file(self._checkpoint / START_WEIGHTS)
@@ -71,7 +71,7 @@ def move_base(model: PeftModel, start: Mapping[str, torch.Tensor]) -> None:
     for name, layer in model.named_modules():
         if not isinstance(layer, LoraLayer):
             continue
-        weight = cast("torch.Tensor", cast("torch.nn.Linear", layer.get_base_layer()).weight)
+        weight = cast("torch.nn.Linear", layer.get_base_layer()).weight
         a, b = (start[name + part].to(weight.device) for part in (_A, _B))
         weight.copy_((weight.to(torch.float32) - layer.scaling["default"] * b @ a).to(weight.dtype))
 
