@@ -103,6 +103,13 @@ class RunTrainer(Base):
                 if parameter.requires_grad and parameter.dtype in {torch.bfloat16, torch.float16}:
                     parameter.data = parameter.data.float()
 
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: torch.nn.Module | None = None) -> None:
+        """As Trainer, keeping number formats: PEFT loads adapters in float32, and TRL trains those of a 4-bit base in bfloat16."""
+        formats = {name: parameter.dtype for name, parameter in self.trained.named_parameters()}
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        for name, parameter in self.trained.named_parameters():
+            parameter.data = parameter.data.to(formats.get(name, parameter.dtype))
+
     def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
         """The run's optimizer; see `build_optimizer`."""
         assert self._config is not None, "train_as() comes before training"

@@ -29,6 +29,7 @@ from desktop_ft.core.config import RunConfig
 from desktop_ft.core.config.methods import BASE_MOVING_INITS
 from desktop_ft.core.exports import ADAPTER_WEIGHTS
 from desktop_ft.core.files import write_json
+from desktop_ft.engine.methods.quantization import keep_quantization, quantization_of
 
 START_WEIGHTS: Final = "start_adapter.safetensors"
 _A, _B = ".lora_A.weight", ".lora_B.weight"
@@ -44,6 +45,7 @@ class AdapterStart:
 
     def __init__(self, config: RunConfig, checkpoint: Path | None) -> None:
         self._moves_base = config.method.kind != "full" and config.model.adapter is None and config.method.init in BASE_MOVING_INITS
+        self._quantization = quantization_of(config)
         self._checkpoint = checkpoint
         self._weights: dict[str, torch.Tensor] = {}
 
@@ -60,9 +62,11 @@ class AdapterStart:
             move_base(model, self._weights)
 
     def write(self, folder: Path) -> None:
-        """Put the start beside the adapter in a folder."""
+        """Put beside the adapter in a folder what must be known to put it on a base: its start, and the base's 4-bit format."""
         if self._moves_base:
             save_file(self._weights, folder / START_WEIGHTS)
+        if self._quantization is not None:
+            keep_quantization(self._quantization, folder)
 
 
 @torch.no_grad()
