@@ -11,7 +11,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from desktop_ft.core.base_model import base_hashes
 from desktop_ft.core.config import SETTINGS, Draft, RunConfig
+from desktop_ft.core.config.methods import weight_updates
 from desktop_ft.core.data.dataset import TrainingData
+from desktop_ft.core.data.signals import SIGNALS
 from desktop_ft.core.data.tokenizer import ModelTokenizer, load_tokenizer
 from desktop_ft.core.device import DeviceFacts
 from desktop_ft.core.eventlog import EventWriter
@@ -28,6 +30,7 @@ from desktop_ft.engine.device import Precision, detect_device, precision_of
 from desktop_ft.engine.errors import Situation
 from desktop_ft.engine.examples import Batches, are_chats, check_same_tokens, load_examples
 from desktop_ft.engine.load import load_adapter, load_base_model, load_hf_tokenizer, lora_config
+from desktop_ft.engine.methods.quantization import quantization_of
 from desktop_ft.engine.objectives import make_training
 from desktop_ft.engine.objectives.parts import Parts, Training
 from desktop_ft.engine.pair_scores import PairScores
@@ -65,17 +68,19 @@ class TrainingRun:
         events: Its log.
         stop: Set when the run is to stop.
         mark: This process.
-        started: When it took the folder, seconds since the epoch.
+        controls: Requests to the run.
         situation: Kept up to date for the translation of errors.
     """
 
-    def __init__(self, run: RunDir, events: EventWriter, stop: StopFlag, mark: ProcessMark, started: float, situation: Situation) -> None:
+    def __init__(
+        self, run: RunDir, events: EventWriter, stop: StopFlag, mark: ProcessMark, controls: ControlFolder, situation: Situation
+    ) -> None:
         self._run = run
         self._events = events
         self._stop = stop
         self._mark = mark
         self._situation = situation
-        self._controls = ControlFolder(run, events, started)
+        self._controls = controls
 
     def train(self) -> Outcome:
         """Train, or go on from the last checkpoint, and save the result.
@@ -160,15 +165,16 @@ class TrainingRun:
 
     def _resolve(self, config: RunConfig, model_info: ModelInfo, device: DeviceFacts, data: TrainingData) -> RunConfig:
         """What every ``auto`` means; decided once."""
-        longest = max(len(example.input_ids) for example in data.train)
-        resolved = resolve(config, model_info, device, len(data.train), len(data.eval), longest)
+        resolved = resolve(config, model_info, device, len(data.train_examples), len(data.eval_examples), data.longest)
         save_resolved(resolved, self._run.resolved_file)
         return resolved.config
 
     # --- the model and its trainer ---
 
     def _precision(self, prepared: _Prepared) -> Precision:
-        return precision_of(prepared.config.model.dtype, prepared.device, trains_weights=prepared.config.method.kind == "full")
+        config = prepared.config
+        updates = weight_updates(config)[0] if config.method.kind == "full" else None
+        return precision_of(config.model.dtype, prepared.device, updates=updates)
 
     def _model(self, prepared: _Prepared) -> PreTrainedModel | PeftModel:
         self._enter("load", f"Loading {prepared.model_info.name}")
@@ -178,7 +184,13 @@ class TrainingRun:
             from desktop_ft.engine.objectives import reward
 
             return reward.load_model(config, prepared.model_info.path, prepared.tokenizer, precision, prepared.device)
-        model = load_base_model(prepared.model_info.path, precision.weights, config.model.attention, prepared.device)
+        model = load_base_model(
+            prepared.model_info.path,
+            precision.weights,
+            config.model.attention,
+            prepared.device,
+            quantization=quantization_of(config),
+        )
         self._leave_if_stopped()
         return load_adapter(model, Path(config.model.adapter)) if config.model.adapter else model
 
@@ -222,12 +234,8 @@ class TrainingRun:
 
     def _save(self, prepared: _Prepared, training: Training) -> None:
         target = self._run.adapter if prepared.config.method.kind != "full" else self._run.model
-        model = training.trained
         with whole_folder(target) as folder:
-            if isinstance(model, PeftModel):  # without the frozen copy that is the reference of a run that went on from an adapter
-                model.save_pretrained(str(folder), selected_adapters=["default"])
-            else:
-                model.save_pretrained(folder)
+            _save_trained(training.trained, folder)
             prepared.tokenizer.save_pretrained(folder)
             if prepared.config.objective.kind == "reward":
                 write_layout(folder, as_chat=are_chats(prepared.data))
@@ -257,7 +265,16 @@ class TrainingRun:
                 device_bytes=device.total_bytes,
             )
         )
-        for warning in Batches(training.num_rows(), global_batch_size, is_packed=bool(prepared.config.data.packing)).warnings():
-            self._events.write(warning)
+        if SIGNALS[prepared.config.objective.kind] != "prompts":  # what is left of prompts, their trainer says
+            for warning in Batches(training.num_rows(), global_batch_size, is_packed=bool(prepared.config.data.packing)).warnings():
+                self._events.write(warning)
         for note in data.notes:
             self._events.write(WarningRaised(code="data_note", title="About the data", message=note))
+
+
+def _save_trained(model: PreTrainedModel | PeftModel, folder: Path) -> None:
+    """The trained adapter alone: TRL keeps a copy of the starting one beside it as the reference."""
+    if isinstance(model, PeftModel):
+        model.save_pretrained(str(folder), selected_adapters=["default"])
+    else:
+        model.save_pretrained(folder)

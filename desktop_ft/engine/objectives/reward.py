@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from desktop_ft.core.config import RunConfig
     from desktop_ft.core.device import DeviceFacts
     from desktop_ft.engine.device import Precision
-    from desktop_ft.engine.objectives.parts import Parts
+    from desktop_ft.engine.methods.quantization import quantization_of
+from desktop_ft.engine.objectives.parts import Parts
 
 
 class RewardTraining(PreferenceTrainer, RewardTrainer):
@@ -54,7 +55,7 @@ def load_model(
         DesktopFtError: ``reward_architecture``, ``adapter_missing``, ``adapter_mismatch``, as `lora_config`.
     """
     set_seed(config.seed)
-    base = load_scorer(folder, precision.weights, config.model.attention, device)
+    base = load_scorer(folder, precision.weights, config.model.attention, device, quantization_of(config))
     tell_padding(base, tokenizer)
     if config.method.kind == "full":
         return base
