@@ -21,6 +21,7 @@ from trl.trainer.reward_trainer import RewardTrainer
 from desktop_ft.engine.adapter_start import continued_scorer
 from desktop_ft.engine.arguments import common_arguments
 from desktop_ft.engine.load import lora_config
+from desktop_ft.engine.methods.quantization import quantization_of
 from desktop_ft.engine.objectives.preference_trainer import PreferenceTrainer
 from desktop_ft.engine.objectives.rows import whole_rows
 from desktop_ft.engine.reward_model import load_scorer, tell_padding
@@ -29,8 +30,7 @@ if TYPE_CHECKING:
     from desktop_ft.core.config import RunConfig
     from desktop_ft.core.device import DeviceFacts
     from desktop_ft.engine.device import Precision
-    from desktop_ft.engine.methods.quantization import quantization_of
-from desktop_ft.engine.objectives.parts import Parts
+    from desktop_ft.engine.objectives.parts import Parts
 
 
 class RewardTraining(PreferenceTrainer, RewardTrainer):

@@ -72,12 +72,27 @@ def plain_trl(case: Case, folder: Path, data: Path, out: Path) -> list[dict[str,
     """What a person would write: the model's path (ORPO's trainer wants the model), the rows as they are."""
     from datasets import Dataset
     from peft import LoraConfig
-    from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, TrainerCallback
+    from transformers import (
+        AutoModelForCausalLM,
+        AutoTokenizer,
+        PrinterCallback,
+        TrainerCallback,
+        TrainerControl,
+        TrainerState,
+        TrainingArguments,
+    )
 
     kept: list[dict[str, float]] = []
 
     class Keep(TrainerCallback):
-        def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: object) -> None:
+        def on_log(
+            self,
+            args: TrainingArguments,
+            state: TrainerState,
+            control: TrainerControl,
+            logs: dict[str, float] | None = None,
+            **kwargs: object,
+        ) -> None:
             kept.append(dict(logs or {}))
 
     config, trainer_class = trl_parts(case.objective)
