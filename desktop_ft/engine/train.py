@@ -64,17 +64,19 @@ class TrainingRun:
         events: Its log.
         stop: Set when the run is to stop.
         mark: This process.
-        started: When it took the folder, seconds since the epoch.
+        controls: Requests to the run.
         situation: Kept up to date for the translation of errors.
     """
 
-    def __init__(self, run: RunDir, events: EventWriter, stop: StopFlag, mark: ProcessMark, started: float, situation: Situation) -> None:
+    def __init__(
+        self, run: RunDir, events: EventWriter, stop: StopFlag, mark: ProcessMark, controls: ControlFolder, situation: Situation
+    ) -> None:
         self._run = run
         self._events = events
         self._stop = stop
         self._mark = mark
         self._situation = situation
-        self._controls = ControlFolder(run, events, started)
+        self._controls = controls
 
     def train(self) -> Outcome:
         """Train, or go on from the last checkpoint, and save the result.
