@@ -5,16 +5,24 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, cast
+from typing import Any, Final, Literal, cast
 
 import torch
 from peft import LoraConfig, PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from desktop_ft.core.config import RunConfig
 from desktop_ft.core.device import DeviceFacts
 from desktop_ft.core.errors import DesktopFtError
 
+Head = Literal["causal", "score"]
+"""What a base ends in: the next token's scores, or one number for a whole text (a reward model)."""
 _PLACES: Final = {"cuda": "cuda:0", "rocm": "cuda:0", "xpu": "xpu:0", "mps": "mps", "cpu": "cpu"}
 
 
@@ -23,7 +31,7 @@ def load_hf_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     return cast("PreTrainedTokenizerBase", AutoTokenizer.from_pretrained(folder, local_files_only=True))
 
 
-def load_base_model(folder: Path, weights: torch.dtype, attention: str, device: DeviceFacts) -> PreTrainedModel:
+def load_base_model(folder: Path, weights: torch.dtype, attention: str, device: DeviceFacts, *, head: Head = "causal") -> PreTrainedModel:
     """The model of a folder on the device.
 
     Args:
@@ -31,16 +39,15 @@ def load_base_model(folder: Path, weights: torch.dtype, attention: str, device: 
         weights: Format of the weights.
         attention: ``sdpa`` or ``eager``.
         device: Where it goes; all of it, never a part.
+        head: ``score``: a sequence classifier with one output. A folder without one gives it random weights, so seed before.
     """
-    model = AutoModelForCausalLM.from_pretrained(
-        folder,
-        dtype=weights,
-        attn_implementation=attention,
-        local_files_only=True,
-        use_safetensors=True,
-        device_map=None if device.kind == "cpu" else {"": _PLACES[device.kind]},
-    )
-    return cast("PreTrainedModel", model)
+    settings: dict[str, Any] = {"dtype": weights, "attn_implementation": attention, "local_files_only": True, "use_safetensors": True}
+    if device.kind != "cpu":
+        settings["device_map"] = {"": _PLACES[device.kind]}
+    if head == "score":
+        settings["num_labels"] = 1
+    loader = AutoModelForCausalLM if head == "causal" else AutoModelForSequenceClassification
+    return cast("PreTrainedModel", loader.from_pretrained(folder, **settings))
 
 
 def load_adapter(model: PreTrainedModel, folder: Path) -> PeftModel:

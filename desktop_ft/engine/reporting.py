@@ -123,7 +123,7 @@ _OWN_FIELDS: Final = frozenset({"loss", "grad_norm", "learning_rate", "epoch", "
 _OWN_ENDINGS: Final = ("_runtime", "_per_second")
 
 
-def _metrics(logs: Mapping[str, float], prefix: str) -> dict[str, float]:
-    """What the objective tells besides the fields that every step has, under TRL's names."""
-    names = {name.removeprefix(prefix): float(value) for name, value in logs.items() if name.startswith(prefix)}
+def _metrics(logs: Mapping[str, float | None], prefix: str) -> dict[str, float]:
+    """What the objective tells besides the fields that every step has, under TRL's names; TRL has None where every value was NaN."""
+    names = {name.removeprefix(prefix): float(value) for name, value in logs.items() if name.startswith(prefix) and value is not None}
     return {name: value for name, value in names.items() if name not in _OWN_FIELDS and not name.endswith(_OWN_ENDINGS)}

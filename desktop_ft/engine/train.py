@@ -12,6 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from desktop_ft.core.base_model import base_hashes
 from desktop_ft.core.config import SETTINGS, Draft, RunConfig
 from desktop_ft.core.data.dataset import TrainingData
+from desktop_ft.core.data.signals import SIGNALS
 from desktop_ft.core.data.tokenizer import ModelTokenizer, load_tokenizer
 from desktop_ft.core.device import DeviceFacts
 from desktop_ft.core.eventlog import EventWriter
@@ -63,17 +64,19 @@ class TrainingRun:
         events: Its log.
         stop: Set when the run is to stop.
         mark: This process.
-        started: When it took the folder, seconds since the epoch.
+        controls: Requests to the run.
         situation: Kept up to date for the translation of errors.
     """
 
-    def __init__(self, run: RunDir, events: EventWriter, stop: StopFlag, mark: ProcessMark, started: float, situation: Situation) -> None:
+    def __init__(
+        self, run: RunDir, events: EventWriter, stop: StopFlag, mark: ProcessMark, controls: ControlFolder, situation: Situation
+    ) -> None:
         self._run = run
         self._events = events
         self._stop = stop
         self._mark = mark
         self._situation = situation
-        self._controls = ControlFolder(run, events, started)
+        self._controls = controls
 
     def train(self) -> Outcome:
         """Train, or go on from the last checkpoint, and save the result.
@@ -158,8 +161,7 @@ class TrainingRun:
 
     def _resolve(self, config: RunConfig, model_info: ModelInfo, device: DeviceFacts, data: TrainingData) -> RunConfig:
         """What every ``auto`` means; decided once."""
-        longest = max(len(example.input_ids) for example in data.train)
-        resolved = resolve(config, model_info, device, len(data.train), len(data.eval), longest)
+        resolved = resolve(config, model_info, device, len(data.train_examples), len(data.eval_examples), data.longest)
         save_resolved(resolved, self._run.resolved_file)
         return resolved.config
 
@@ -218,7 +220,7 @@ class TrainingRun:
     def _save(self, prepared: _Prepared, training: Training) -> None:
         target = self._run.adapter if prepared.config.method.kind != "full" else self._run.model
         with whole_folder(target) as folder:
-            cast("PreTrainedModel", training.trained).save_pretrained(folder)
+            _save_trained(training.trained, folder)
             prepared.tokenizer.save_pretrained(folder)
 
     # --- telling ---
@@ -246,7 +248,16 @@ class TrainingRun:
                 device_bytes=device.total_bytes,
             )
         )
-        for warning in Batches(training.num_rows(), global_batch_size, is_packed=bool(prepared.config.data.packing)).warnings():
-            self._events.write(warning)
+        if SIGNALS[prepared.config.objective.kind] != "prompts":  # what is left of prompts, their trainer says
+            for warning in Batches(training.num_rows(), global_batch_size, is_packed=bool(prepared.config.data.packing)).warnings():
+                self._events.write(warning)
         for note in data.notes:
             self._events.write(WarningRaised(code="data_note", title="About the data", message=note))
+
+
+def _save_trained(model: PreTrainedModel | PeftModel, folder: Path) -> None:
+    """The trained adapter alone: TRL keeps a copy of the starting one beside it as the reference."""
+    if isinstance(model, PeftModel):
+        model.save_pretrained(str(folder), selected_adapters=["default"])
+    else:
+        model.save_pretrained(folder)

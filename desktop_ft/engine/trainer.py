@@ -94,7 +94,11 @@ class RunTrainer(Base):
         folder = self._store.unsealed / f"{PREFIX_CHECKPOINT_DIR}-{step}"
         with writing(folder):
             super()._save_checkpoint(model, trial)
+            self._save_more(folder)
         self._store.seal(folder, step)
+
+    def _save_more(self, folder: Path) -> None:
+        """What an objective's checkpoint holds besides Trainer's files."""
 
     def create_model_card(self, *args: object, **kwargs: object) -> None:
         """No card inside checkpoints; exports have one."""

@@ -155,7 +155,7 @@ def _problems(details: ErrorDetails) -> list[Problem]:
             [path] if path in SETTINGS else [name for name, info in SETTINGS.items() if info.required and name.startswith(f"{path}.")]
         )
         return [Problem(name, "is missing.", _hint(name)) for name in required]
-    if kind == "model_type":
+    if kind == "model_type" and path not in SETTINGS:
         return [Problem(path, "is a section: its settings stand below it, indented.", f"Known here: {', '.join(_keys_of(path))}.")]
     shown = repr(cast("object", details["input"]))
     return [Problem(path, f"{shown[:80]} is not allowed: {details['msg'].lower()}.", _hint(path))]

@@ -12,5 +12,13 @@ def make_training(parts: Parts) -> Training:
             from desktop_ft.engine.objectives import sft
 
             return sft.make(parts)
+        case "grpo":
+            from desktop_ft.engine.objectives import grpo
+
+            return grpo.make(parts)
+        case "rloo":
+            from desktop_ft.engine.objectives import rloo
+
+            return rloo.make(parts)
         case kind:
             raise AssertionError(kind)
