@@ -13,7 +13,7 @@ from desktop_ft.commands.options import JsonOption, RunArgument, find_run
 from desktop_ft.core.config import SETTINGS
 from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.core.eventlog import EventTail
-from desktop_ft.core.events import ErrorRaised, EvaluationDone, Event, SampleDone, StepDone
+from desktop_ft.core.events import ErrorRaised, EvaluationDone, Event, GeneralLoss, SampleDone, StepDone
 from desktop_ft.core.exports import list_exports
 from desktop_ft.core.health import HealthNote, health
 from desktop_ft.core.run_summary import RunSummary, run_folders, summarize_run
@@ -102,7 +102,7 @@ def _run_json(summary: RunSummary, events: list[Event]) -> dict[str, object]:
         "exports": [
             {"to": item.to, "path": str(item.path), "bytes": item.num_bytes} for item in list_exports(summary.run) if item.is_there
         ],
-        "health": [{"tone": item.tone, "title": item.title, "message": item.message} for item in _health(events)],
+        "health": [{"tone": item.tone, "title": item.title, "message": item.message} for item in _health(summary, events)],
         "samples": [{"step": item.step, "prompt": item.prompt, "text": item.text} for item in _last_samples(events)],
         "error": None if error is None else error.to_dict(),
     }
@@ -119,7 +119,7 @@ def _print_run(summary: RunSummary, events: list[Event]) -> None:
     say("  checkpoints: " + (", ".join(f"step {item.step}" for item in checkpoints) or "none"))
     for item in list_exports(summary.run):
         say(f"  exported {item.to} to {item.path} ({size_words(item.num_bytes)}){'' if item.is_there else ', which is gone'}")
-    for item in _health(events):
+    for item in _health(summary, events):
         say(f"  {item.title}. {item.message}")
     for item in _last_samples(events):
         say(f"  step {item.step} > {item.prompt}\n    " + item.text.replace("\n", "\n    "))
@@ -134,9 +134,17 @@ def _of(events: list[Event], kind: type[_EventT]) -> list[_EventT]:
     return [event for event in events if isinstance(event, kind)]
 
 
-def _health(events: list[Event]) -> tuple[HealthNote, ...]:
+def _health(summary: RunSummary, events: list[Event]) -> tuple[HealthNote, ...]:
     steps = _of(events, StepDone)
-    return health(steps, _of(events, EvaluationDone)) if steps else ()
+    if not steps:
+        return ()
+    return health(
+        steps,
+        _of(events, EvaluationDone),
+        objective=summary.objective or "sft",
+        general=_of(events, GeneralLoss),
+        samples=_of(events, SampleDone),
+    )
 
 
 def _last_samples(events: list[Event]) -> list[SampleDone]:
