@@ -1,15 +1,16 @@
-"""What an answer is worth: the run's rules and its reward model, weighted and added."""
+"""What answers are worth, as PPO needs it: one number for each, and the means that are told."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import cast
 
 import torch
 
 from desktop_ft.core.data.records import Task
 from desktop_ft.engine.ppo.sampling import Sampled
+from desktop_ft.engine.rewards import Rewards, SampledAnswer
 
 
 @dataclass(frozen=True)
@@ -17,20 +18,28 @@ class Judgment:
     """Of some answers.
 
     Attributes:
-        rewards: What each is worth, float32 on the CPU, [B].
-        metrics: The mean of every part, under the names that GRPO's have in TRL.
+        rewards: The weighted sum of what the run's rules and reward model say of each, float32 on the CPU, [B].
+        metrics: Means, under the names that TRL's GRPO has for them.
     """
 
     rewards: torch.Tensor
     metrics: Mapping[str, float]
 
 
-class Judge(Protocol):
-    """Scores answers."""
+def judge(rewards: Rewards, tasks: Sequence[Task], answers: Sequence[Sampled]) -> Judgment:
+    """Score answers.
 
-    def __call__(self, tasks: Sequence[Task], answers: Sequence[Sampled]) -> Judgment:
-        """What each answer to its task is worth."""
-        ...
+    Args:
+        rewards: The run's rules and reward model.
+        tasks: What is answered, B.
+        answers: To each of them.
+    """
+    asked = [SampledAnswer(task.prompt, answer.text, len(answer.ids), task.answer) for task, answer in zip(tasks, answers, strict=True)]
+    scores = rewards.scores(asked)
+    total = rewards.total(scores)
+    means = zip(rewards.names, cast("list[float]", scores.nanmean(dim=0).tolist()), strict=True)
+    metrics = {f"rewards/{name}/mean": mean for name, mean in means}
+    return Judgment(total, {"reward": float(total.mean()), "reward_std": float(total.std(correction=0)), **metrics})
 
 
 def answer_metrics(judgment: Judgment, answers: Sequence[Sampled], kl: float) -> dict[str, float]:
@@ -43,7 +52,6 @@ def answer_metrics(judgment: Judgment, answers: Sequence[Sampled], kl: float) ->
     """
     return {
         **judgment.metrics,
-        "reward": float(judgment.rewards.mean()),
         "kl": kl,
         "completions/mean_length": sum(len(answer.ids) for answer in answers) / len(answers),
         "completions/share_finished": sum(answer.finished for answer in answers) / len(answers),

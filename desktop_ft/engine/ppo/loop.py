@@ -34,16 +34,17 @@ from desktop_ft.engine.ppo import math as ppo
 from desktop_ft.engine.ppo.checkpoint import load_state, save_state
 from desktop_ft.engine.ppo.experience import Experience, Schedule
 from desktop_ft.engine.ppo.flow import Flow
-from desktop_ft.engine.ppo.judge import Judge, Judgment, answer_metrics
+from desktop_ft.engine.ppo.judge import Judgment, answer_metrics, judge
 from desktop_ft.engine.ppo.roles import Roles
 from desktop_ft.engine.ppo.rows import Rows, make_rows, widen
 from desktop_ft.engine.ppo.sampling import Sampled, Sampler, seed_of, task_ids, task_text
+from desktop_ft.engine.rewards import Rewards
 from desktop_ft.engine.sampling import evaluating
 
 _ROLLOUTS, _EVALUATIONS = 2, 3
 _TRAINER_STATE: Final = "trainer_state.json"
-_NUM_TOLD: Final = 4
-"""Answers of a rollout that are told as samples."""
+_NUM_TOLD: Final = 3
+_TELLINGS_PER_RUN: Final = 50
 
 
 @dataclass
@@ -70,16 +71,26 @@ class PpoTraining:
         parts: Of the run.
         roles: Policy, value function, reference.
         sampler: Lets the policy answer.
-        judge: Says what answers are worth.
+        rewards: Say what answers are worth.
+        stop_waits: Whether the run is to stop; asked while answers are sampled.
         optimizer: Over everything that learns.
     """
 
-    def __init__(self, parts: Parts, roles: Roles, sampler: Sampler, judge: Judge, optimizer: torch.optim.Optimizer) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        roles: Roles,
+        sampler: Sampler,
+        rewards: Rewards,
+        stop_waits: Callable[[], bool],
+        optimizer: torch.optim.Optimizer,
+    ) -> None:
         self._parts = parts
         self._settings = parts.config.objective.ppo
         self._roles = roles
         self._sampler = sampler
-        self._judge = judge
+        self._rewards = rewards
+        self._stop_waits = stop_waits
         self._optimizer = optimizer
         self._device = roles.trained.device
         self._tasks = [cast("Task", example) for example in parts.data.train_examples]
@@ -173,7 +184,8 @@ class PpoTraining:
         tasks = [self._tasks[number] for number in self._schedule.prompts(self._progress.rollout)]
         answers: list[Sampled] = []
         with evaluating(self._roles.learning):
-            for some in self._answers(tasks, (self._parts.config.seed, _ROLLOUTS, self._progress.rollout)):
+            seed = (self._parts.config.seed, _ROLLOUTS, self._progress.rollout)
+            for some in self._answers(tasks, seed, self._stop_waits):
                 answers += some
                 self._tell("on_substep_end")
                 if self._control.should_training_stop:
@@ -181,7 +193,7 @@ class PpoTraining:
             rows = self._rows(tasks, answers)
             log_probs, ref_log_probs, entropy = self._log_probs(rows)
             values = self._values(rows)
-            judgment = self._judge(tasks, answers)
+            judgment = judge(self._rewards, tasks, answers)
         self._tell_samples(tasks, answers, judgment)
 
         settings, mask, kl_coef = self._settings, rows.mask, self._progress.kl_coef
@@ -207,12 +219,12 @@ class PpoTraining:
             self._progress.kl_coef = ppo.adapted_kl_coef(kl_coef, kl, settings.target_kl, len(rows), settings.kl_horizon)
         return Experience(rows, log_probs, values, advantages, returns, metrics)
 
-    def _answers(self, tasks: Sequence[Task], seed: Sequence[int]) -> Iterator[list[Sampled]]:
+    def _answers(self, tasks: Sequence[Task], seed: Sequence[int], is_to_end: Callable[[], bool] | None = None) -> Iterator[list[Sampled]]:
         """Answers in the order of the tasks, as many at a time as the memory of training has room for."""
         prompts, at_once = [task_ids(self._parts.tokenizer, task) for task in tasks], self._sampler.at_once
         for start in range(0, len(prompts), at_once):
             with self._autocast():
-                answers = self._sampler.sample(prompts[start : start + at_once], seed_of(*seed, start))
+                answers = self._sampler.sample(prompts[start : start + at_once], seed_of(*seed, start), is_to_end)
             yield answers
 
     def _rows(self, tasks: Sequence[Task], answers: Sequence[Sampled]) -> Rows:
@@ -243,10 +255,23 @@ class PpoTraining:
         return [rows.select(chosen) for chosen in torch.arange(len(rows)).split(self.micro_batch_size)]
 
     def _tell_samples(self, tasks: Sequence[Task], answers: Sequence[Sampled], judgment: Judgment) -> None:
+        """Some of the answers, with the step that learns from them first."""
+        num_rollouts = self._schedule.num_steps / self._schedule.steps_per_rollout
+        if self._progress.rollout % max(1, round(num_rollouts / _TELLINGS_PER_RUN)):
+            return
         rewards = cast("list[float]", judgment.rewards.tolist())
         for index, (task, answer) in enumerate(zip(tasks[:_NUM_TOLD], answers, strict=False)):
-            about = {"step": self.step, "index": index, "prompt": task_text(task), "text": answer.text, "finished": answer.finished}
-            self._parts.events.write(SampleDone(**about, reward=rewards[index], sampled=True))
+            self._parts.events.write(
+                SampleDone(
+                    step=self.step + 1,
+                    index=index,
+                    prompt=task_text(task),
+                    text=answer.text,
+                    finished=answer.finished,
+                    reward=rewards[index],
+                    sampled=True,
+                )
+            )
 
     # --- an optimizer step -------------------------------------------------------------------------------------------------
 
@@ -346,7 +371,7 @@ class PpoTraining:
             answers = [answer for some in self._answers(self._eval_tasks, (self._parts.config.seed, _EVALUATIONS)) for answer in some]
             rows = self._rows(self._eval_tasks, answers)
             log_probs, ref_log_probs, entropy = self._log_probs(rows)
-            judgment = self._judge(self._eval_tasks, answers)
+            judgment = judge(self._rewards, self._eval_tasks, answers)
         kl = _kl_per_answer(log_probs, ref_log_probs, rows.mask)
         metrics = {**answer_metrics(judgment, answers, kl), "entropy": float(ppo.masked_mean(entropy, rows.mask))}
         told = {f"eval_{name}": value for name, value in metrics.items()}

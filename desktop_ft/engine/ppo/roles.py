@@ -10,7 +10,7 @@ pass, with whatever adapter is on then, and a gradient through the wrong one rai
 from __future__ import annotations
 
 import copy
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol, cast
@@ -46,6 +46,11 @@ class Roles(Protocol):
     @property
     def learning(self) -> torch.nn.Module:
         """Everything that is trained, with what surrounds it: policy, value function and its head."""
+        ...
+
+    @property
+    def models(self) -> Sequence[PreTrainedModel]:
+        """The models in which something is trained, without their adapters; the policy's first."""
         ...
 
     @contextmanager
@@ -175,6 +180,11 @@ class SharedBase:
         """The base with all adapters, of which policy and value function are marked as trained, and the head."""
         return self._learning
 
+    @property
+    def models(self) -> Sequence[PreTrainedModel]:
+        """The base."""
+        return (self._base,)
+
     @contextmanager
     def playing(self, role: Role) -> Generator[None]:
         """Put a part's adapter on."""
@@ -248,13 +258,22 @@ def put_weights(model: PeftModel, weights: dict[str, Tensor], adapter: str) -> N
     set_peft_model_state_dict(model, weights, adapter_name=adapter)
 
 
-def add_copy(model: PeftModel, source: str, target: str) -> None:
-    """A second adapter with the first one's settings and weights."""
+def add_copy(model: PeftModel, source: str, target: str, *, without: str = "") -> None:
+    """A second adapter with the first one's settings and weights.
+
+    Args:
+        model: Has the first.
+        source: Its name.
+        target: The second one's.
+        without: A module that the first one trains whole and the second one does not need.
+    """
     config: Any = copy.deepcopy(model.peft_config[source])
-    config.init_lora_weights = True  # starts such as PiSSA's would change the base a second time
+    config.init_lora_weights = True  # a start such as PiSSA's would change the base a second time
+    config.modules_to_save = [name for name in config.modules_to_save or () if name != without] or None
     model.add_adapter(target, config)
     weights = get_peft_model_state_dict(model, adapter_name=source)
-    put_weights(model, {name: weight.detach().clone() for name, weight in weights.items()}, target)
+    kept = {name: weight.detach().clone() for name, weight in weights.items() if not without or without not in name.split(".")}
+    put_weights(model, kept, target)
 
 
 def _parameters_of(model: PeftModel, adapter: str) -> list[torch.nn.Parameter]:
@@ -273,11 +292,14 @@ class SeparateModels:
         model: Becomes the policy.
         head: From hidden states to a value.
         temperature: That answers are sampled at.
+        value_weights: Of the value function below its head; empty: as the policy's.
     """
 
-    def __init__(self, model: PreTrainedModel, head: torch.nn.Linear, temperature: float) -> None:
+    def __init__(self, model: PreTrainedModel, head: torch.nn.Linear, temperature: float, value_weights: Mapping[str, Tensor]) -> None:
         self._policy = model
         self._backbone = cast("PreTrainedModel", copy.deepcopy(model.base_model))
+        if value_weights:
+            self._backbone.load_state_dict(value_weights)
         self._head = head
         self._reference: PreTrainedModel | None = copy.deepcopy(model).requires_grad_(False)
         for owner in (self._policy, self._reference):
@@ -294,6 +316,11 @@ class SeparateModels:
     def learning(self) -> torch.nn.Module:
         """The policy, the value function and its head."""
         return self._learning
+
+    @property
+    def models(self) -> Sequence[PreTrainedModel]:
+        """Policy and value function."""
+        return (self._policy, self._backbone)
 
     @contextmanager
     def playing(self, role: Role) -> Generator[None]:

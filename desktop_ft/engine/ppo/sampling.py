@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Any, Final, cast
 
 import numpy as np
 import torch
-from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase, StoppingCriteria, StoppingCriteriaList
 
 from desktop_ft.core.config.objectives import RolloutConfig
 from desktop_ft.core.data.records import Task
@@ -18,7 +19,7 @@ from desktop_ft.engine.sampling import stop_ids
 
 _LAYER_WIDTHS: Final = 16
 _MLP_WIDTHS: Final = 12
-_LEAST_AT_ONCE: Final = 1
+_SECONDS_BETWEEN_LOOKS: Final = 0.25
 
 
 @dataclass(frozen=True)
@@ -89,31 +90,46 @@ class Sampler:
         pad = cast("int | None", self._tokenizer.pad_token_id)
         return pad if pad is not None else (self._ends or [0])[0]
 
-    def sample(self, prompts: Sequence[Sequence[int]], seed: int) -> list[Sampled]:
+    @torch.no_grad()
+    def sample(self, prompts: Sequence[Sequence[int]], seed: int, is_to_end: Callable[[], bool] | None = None) -> list[Sampled]:
         """Answers in the order of the prompts; the same seed gives the same answers, and nothing else is disturbed.
 
         Args:
             prompts: Token ids of each prompt, at most ``at_once``.
             seed: That no other call shares.
+            is_to_end: Asked now and then; where it says so, answers are cut off.
         """
-        with undisturbed(), _plain_generation(self._model):
-            torch.manual_seed(seed)
-            return self._answer(prompts)
-
-    @torch.no_grad()
-    def _answer(self, prompts: Sequence[Sequence[int]]) -> list[Sampled]:
         width = max(len(ids) for ids in prompts)
         device = self._model.device
         ids = torch.tensor([[self.pad] * (width - len(prompt)) + list(prompt) for prompt in prompts], device=device)
         mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=device)
+        criteria = StoppingCriteriaList([_Ending(is_to_end)] if is_to_end else [])
         generate = cast("Callable[..., torch.Tensor]", self._model.generate)
-        output = generate(input_ids=ids, attention_mask=mask, generation_config=self._settings)
+        with undisturbed(), _plain_generation(self._model):
+            torch.manual_seed(seed)
+            output = generate(input_ids=ids, attention_mask=mask, generation_config=self._settings, stopping_criteria=criteria)
         return [self._cut(row) for row in cast("list[list[int]]", output[:, width:].tolist())]
 
     def _cut(self, ids: list[int]) -> Sampled:
         end = next((place for place, token in enumerate(ids) if token in self._ends), None)
         answer = ids if end is None else ids[: end + 1]
         return Sampled(answer, cast("str", self._tokenizer.decode(answer, skip_special_tokens=True)), finished=end is not None)
+
+
+class _Ending(StoppingCriteria):
+    """Ends all answers of a batch where a stop is asked for."""
+
+    def __init__(self, is_to_end: Callable[[], bool]) -> None:
+        self._is_to_end = is_to_end
+        self._looked = time.monotonic()
+
+    def __call__(self, input_ids: torch.LongTensor, scores: tuple[torch.Tensor] | None, **kwargs: object) -> torch.BoolTensor:
+        """Whether to end each sequence of the batch, [B]."""
+        is_ending = False
+        if time.monotonic() - self._looked >= _SECONDS_BETWEEN_LOOKS:
+            is_ending = self._is_to_end()
+            self._looked = time.monotonic()
+        return cast("torch.BoolTensor", torch.full((input_ids.shape[0],), is_ending, dtype=torch.bool, device=input_ids.device))
 
 
 def seed_of(*numbers: int) -> int:
@@ -145,4 +161,4 @@ def answers_for_one_row(model: PreTrainedModel) -> int:
     cached = 4 * num_layers * int(getattr(config, "num_key_value_heads", None) or heads) * head_width
     inner = int(getattr(config, "intermediate_size", None) or 4 * width)
     backward = 2 * width * (num_layers - 1) + _LAYER_WIDTHS * width + _MLP_WIDTHS * inner
-    return max(_LEAST_AT_ONCE, int(backward / cached / 1.5))
+    return max(1, int(backward / cached / 1.5))
