@@ -29,6 +29,8 @@ from desktop_ft.engine.controls import ControlFolder, Controls
 from desktop_ft.engine.device import Precision, detect_device, precision_of
 from desktop_ft.engine.errors import Situation
 from desktop_ft.engine.examples import Batches, are_chats, check_same_tokens, load_examples
+from desktop_ft.engine.finite import refuse_non_finite
+from desktop_ft.engine.keep_best import BestKeeper
 from desktop_ft.engine.load import load_adapter, load_base_model, load_hf_tokenizer, lora_config
 from desktop_ft.engine.methods.quantization import quantization_of
 from desktop_ft.engine.objectives import make_training
@@ -197,8 +199,9 @@ class TrainingRun:
     def _training(self, prepared: _Prepared, model: PreTrainedModel | PeftModel, store: CheckpointStore, sampling: Sampling) -> Training:
         config = prepared.config
         has_new_adapter = config.method.kind != "full" and config.model.adapter is None and config.objective.kind != "reward"
+        best = BestKeeper(store, config.objective.kind) if config.output.keep_best else None
         callbacks = (
-            Reporting(self._events, prepared.device, len(prepared.data.eval_examples), self._situation),
+            Reporting(self._events, prepared.device, len(prepared.data.eval_examples), self._situation, best),
             sampling,
             Controls(self._controls, self._stop, config, sampling.sample, self._events),
         )
@@ -233,6 +236,7 @@ class TrainingRun:
     # --- the result ---
 
     def _save(self, prepared: _Prepared, training: Training) -> None:
+        refuse_non_finite(training.trained, training.step)
         target = self._run.adapter if prepared.config.method.kind != "full" else self._run.model
         with whole_folder(target) as folder:
             _save_trained(training.trained, folder)
