@@ -5,16 +5,26 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, cast
+from typing import Any, Final, Literal, cast
 
 import torch
 from peft import LoraConfig, PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from desktop_ft.core.config import RunConfig
+from desktop_ft.core.config.schema import QuantizationConfig
 from desktop_ft.core.device import DeviceFacts
 from desktop_ft.core.errors import DesktopFtError
+from desktop_ft.engine.methods.quantization import bits_and_bytes_config, check_bitsandbytes, keep_unpacked
 
+Head = Literal["causal", "score"]
+"""What a base ends in: the next token's scores, or one number for a whole text (a reward model)."""
 _PLACES: Final = {"cuda": "cuda:0", "rocm": "cuda:0", "xpu": "xpu:0", "mps": "mps", "cpu": "cpu"}
 
 
@@ -23,24 +33,43 @@ def load_hf_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     return cast("PreTrainedTokenizerBase", AutoTokenizer.from_pretrained(folder, local_files_only=True))
 
 
-def load_base_model(folder: Path, weights: torch.dtype, attention: str, device: DeviceFacts) -> PreTrainedModel:
+def load_base_model(
+    folder: Path,
+    weights: torch.dtype,
+    attention: str,
+    device: DeviceFacts,
+    *,
+    head: Head = "causal",
+    quantization: QuantizationConfig | None = None,
+) -> PreTrainedModel:
     """The model of a folder on the device.
 
     Args:
         folder: Config and safetensors.
-        weights: Format of the weights.
+        weights: Format of the weights; with ``quantization`` of those that stay unquantised.
         attention: ``sdpa`` or ``eager``.
         device: Where it goes; all of it, never a part.
+        head: ``score``: a sequence classifier with one output. A folder without one gives it random weights, so seed before.
+        quantization: Keep the linear layers in 4 bit; None: as ``weights``.
+
+    Raises:
+        DesktopFtError: ``bitsandbytes_device`` or ``bitsandbytes_missing``.
     """
-    model = AutoModelForCausalLM.from_pretrained(
-        folder,
-        dtype=weights,
-        attn_implementation=attention,
-        local_files_only=True,
-        use_safetensors=True,
-        device_map=None if device.kind == "cpu" else {"": _PLACES[device.kind]},
-    )
-    return cast("PreTrainedModel", model)
+    settings: dict[str, Any] = {"dtype": weights, "attn_implementation": attention, "local_files_only": True, "use_safetensors": True}
+    if device.kind != "cpu":
+        settings["device_map"] = {"": _PLACES[device.kind]}
+    if head == "score":
+        settings["num_labels"] = 1
+    if quantization is not None:
+        check_bitsandbytes(device, "method.kind: qlora")
+        settings["quantization_config"] = bits_and_bytes_config(quantization, weights)
+    loader = AutoModelForCausalLM if head == "causal" else AutoModelForSequenceClassification
+    model = cast("PreTrainedModel", loader.from_pretrained(folder, **settings))
+    if quantization is not None:
+        keep_unpacked(model)
+        if device.kind in {"cuda", "rocm"}:
+            torch.cuda.empty_cache()  # the 16-bit weights that were quantised on the device would stay reserved
+    return model
 
 
 def load_adapter(model: PreTrainedModel, folder: Path) -> PeftModel:

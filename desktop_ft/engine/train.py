@@ -11,6 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from desktop_ft.core.base_model import base_hashes
 from desktop_ft.core.config import SETTINGS, Draft, RunConfig
+from desktop_ft.core.config.methods import weight_updates
 from desktop_ft.core.data.dataset import TrainingData
 from desktop_ft.core.data.tokenizer import ModelTokenizer, load_tokenizer
 from desktop_ft.core.device import DeviceFacts
@@ -168,13 +169,21 @@ class TrainingRun:
     # --- the model and its trainer ---
 
     def _precision(self, prepared: _Prepared) -> Precision:
-        return precision_of(prepared.config.model.dtype, prepared.device, trains_weights=prepared.config.method.kind == "full")
+        config = prepared.config
+        updates = weight_updates(config)[0] if config.method.kind == "full" else None
+        return precision_of(config.model.dtype, prepared.device, updates=updates)
 
     def _model(self, prepared: _Prepared) -> PreTrainedModel | PeftModel:
         self._enter("load", f"Loading {prepared.model_info.name}")
         config = prepared.config
         precision = self._precision(prepared)
-        model = load_base_model(prepared.model_info.path, precision.weights, config.model.attention, prepared.device)
+        model = load_base_model(
+            prepared.model_info.path,
+            precision.weights,
+            config.model.attention,
+            prepared.device,
+            quantization=config.method.quantization if config.method.kind == "qlora" else None,
+        )
         self._leave_if_stopped()
         return load_adapter(model, Path(config.model.adapter)) if config.model.adapter else model
 

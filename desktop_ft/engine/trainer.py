@@ -12,9 +12,11 @@ from torch.utils.data import DataLoader
 from transformers import PrinterCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, EvalLoopOutput
 
+from desktop_ft.core.config import RunConfig
 from desktop_ft.core.eventlog import EventWriter
 from desktop_ft.core.events import PhaseChanged
 from desktop_ft.engine.checkpoints import CheckpointStore, writing
+from desktop_ft.engine.methods.optimizer import build_optimizer
 from desktop_ft.engine.randomness import undisturbed
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ class RunTrainer(Base):
         self._events = events
         super().__init__(**settings)
         self.remove_callback(PrinterCallback)
+        self._config: RunConfig | None = None
 
     @property
     def trained(self) -> PreTrainedModel | PeftModel:
@@ -83,6 +86,26 @@ class RunTrainer(Base):
         is_before_training = self.state.global_step == 0
         with undisturbed() if is_before_training else contextlib.nullcontext():
             return super().evaluation_loop(dataloader, *args, **kwargs)
+
+    # --- the method ---
+
+    def train_as(self, config: RunConfig) -> None:
+        """Take the run's method: its optimizer, and float32 for what is trained under loss scaling.
+
+        TRL puts the adapters of a 4-bit base in bfloat16, whose gradients torch's GradScaler cannot unscale.
+        """
+        self._config = config
+        if self.args.fp16:
+            for parameter in self.trained.parameters():
+                if parameter.requires_grad and parameter.dtype in {torch.bfloat16, torch.float16}:
+                    parameter.data = parameter.data.float()
+
+    def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
+        """The run's optimizer; see `build_optimizer`."""
+        assert self._config is not None, "train_as() comes before training"
+        if cast("torch.optim.Optimizer | None", self.optimizer) is None:
+            self.optimizer = build_optimizer(self._config, cast("PreTrainedModel", model or self.trained))
+        return self.optimizer
 
     # --- checkpoints ---
 

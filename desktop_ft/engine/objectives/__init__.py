@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from desktop_ft.engine.objectives.parts import Parts, Training
+from desktop_ft.engine.trainer import RunTrainer
 
 
 def make_training(parts: Parts) -> Training:
-    """The trainer of the run's objective."""
+    """The trainer of the run's objective, with the run's optimizer."""
+    training = _trainer_of(parts)
+    if isinstance(training, RunTrainer):
+        training.train_as(parts.config)
+    return training
+
+
+def _trainer_of(parts: Parts) -> Training:
     match parts.config.objective.kind:
         case "sft" | "pretrain":
             from desktop_ft.engine.objectives import sft
