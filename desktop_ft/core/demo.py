@@ -18,6 +18,7 @@ from typing import Final, TypedDict, cast
 
 from desktop_ft.core.config import DEMO, SETTINGS, Draft, RunConfig
 from desktop_ft.core.config.defaults import DEFAULT_RATES
+from desktop_ft.core.data.signals import Signal
 from desktop_ft.core.resources import resource_path
 
 DEMO_SETTINGS: Final[Mapping[str, object]] = {
@@ -111,6 +112,17 @@ def demo_preferences_file() -> Path:
 def demo_prompts_file() -> Path:
     """Prompts without answers. Raises ``resources_missing``."""
     return resource_path("demo", "prompts.jsonl")
+
+
+def demo_data_file(signal: Signal) -> Path:
+    """The demo's data for what an objective learns from. Raises ``resources_missing``."""
+    match signal:
+        case "answers" | "text":
+            return demo_sft_file()
+        case "pairs" | "judgments":
+            return demo_preferences_file()
+        case "prompts":
+            return demo_prompts_file()
 
 
 def held_out_prompts() -> tuple[HeldOutPrompt, ...]:

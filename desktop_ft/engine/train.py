@@ -161,8 +161,7 @@ class TrainingRun:
 
     def _resolve(self, config: RunConfig, model_info: ModelInfo, device: DeviceFacts, data: TrainingData) -> RunConfig:
         """What every ``auto`` means; decided once."""
-        longest = max(len(example.input_ids) for example in data.train)
-        resolved = resolve(config, model_info, device, len(data.train), len(data.eval), longest)
+        resolved = resolve(config, model_info, device, len(data.train_examples), len(data.eval_examples), data.longest)
         save_resolved(resolved, self._run.resolved_file)
         return resolved.config
 
