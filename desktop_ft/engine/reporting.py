@@ -15,6 +15,7 @@ from desktop_ft.core.eventlog import EventWriter
 from desktop_ft.core.events import EvaluationDone, PhaseChanged, StepDone
 from desktop_ft.engine.device import peak_memory_bytes
 from desktop_ft.engine.errors import Situation
+from desktop_ft.engine.finite import HOW_ON
 from desktop_ft.engine.keep_best import BestKeeper
 
 MAX_NON_FINITE_STEPS: Final = 3
@@ -94,7 +95,7 @@ class Reporting(TrainerCallback):
                 "loss_not_finite",
                 "The loss is no longer a number",
                 f"The loss was {loss} in {MAX_NON_FINITE_STEPS} steps in a row, up to step {step}; training on would not repair the model.",
-                "Resume from the last checkpoint after lowering training.learning_rate (try a third of it), or use bfloat16 or float32.",
+                HOW_ON,
             )
 
     def on_evaluate(
@@ -129,7 +130,7 @@ _OWN_FIELDS: Final = frozenset({"loss", "grad_norm", "learning_rate", "epoch", "
 _OWN_ENDINGS: Final = ("_runtime", "_per_second")
 
 
-def _metrics(logs: Mapping[str, float], prefix: str) -> dict[str, float]:
-    """What the objective tells besides the fields that every step has, under TRL's names."""
-    names = {name.removeprefix(prefix): float(value) for name, value in logs.items() if name.startswith(prefix)}
+def _metrics(logs: Mapping[str, float | None], prefix: str) -> dict[str, float]:
+    """What the objective tells besides the fields that every step has, under TRL's names; TRL has None where every value was NaN."""
+    names = {name.removeprefix(prefix): float(value) for name, value in logs.items() if name.startswith(prefix) and value is not None}
     return {name: value for name, value in names.items() if name not in _OWN_FIELDS and not name.endswith(_OWN_ENDINGS)}

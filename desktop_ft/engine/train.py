@@ -13,6 +13,7 @@ from desktop_ft.core.base_model import base_hashes
 from desktop_ft.core.config import SETTINGS, Draft, RunConfig
 from desktop_ft.core.config.methods import weight_updates
 from desktop_ft.core.data.dataset import TrainingData
+from desktop_ft.core.data.signals import SIGNALS
 from desktop_ft.core.data.tokenizer import ModelTokenizer, load_tokenizer
 from desktop_ft.core.device import DeviceFacts
 from desktop_ft.core.eventlog import EventWriter
@@ -20,6 +21,7 @@ from desktop_ft.core.events import FinishStatus, Phase, PhaseChanged, RunStarted
 from desktop_ft.core.models import ModelInfo, read_model, resolve_model
 from desktop_ft.core.processes import ProcessMark
 from desktop_ft.core.resolve import load_resolved, resolve, save_resolved
+from desktop_ft.core.reward_model import write_layout
 from desktop_ft.core.runs import Checkpoint, RunDir
 from desktop_ft.engine import environment
 from desktop_ft.engine.checkpoints import CheckpointStore, whole_folder
@@ -27,9 +29,13 @@ from desktop_ft.engine.controls import ControlFolder, Controls
 from desktop_ft.engine.device import Precision, detect_device, precision_of
 from desktop_ft.engine.errors import Situation
 from desktop_ft.engine.examples import Batches, are_chats, check_same_tokens, load_examples
+from desktop_ft.engine.finite import refuse_non_finite
+from desktop_ft.engine.keep_best import BestKeeper
 from desktop_ft.engine.load import load_adapter, load_base_model, load_hf_tokenizer, lora_config
+from desktop_ft.engine.methods.quantization import quantization_of
 from desktop_ft.engine.objectives import make_training
 from desktop_ft.engine.objectives.parts import Parts, Training
+from desktop_ft.engine.pair_scores import PairScores
 from desktop_ft.engine.quiet import quieten_libraries
 from desktop_ft.engine.reporting import Reporting
 from desktop_ft.engine.sampling import Sampling
@@ -176,21 +182,26 @@ class TrainingRun:
         self._enter("load", f"Loading {prepared.model_info.name}")
         config = prepared.config
         precision = self._precision(prepared)
+        if config.objective.kind == "reward":
+            from desktop_ft.engine.objectives import reward
+
+            return reward.load_model(config, prepared.model_info.path, prepared.tokenizer, precision, prepared.device)
         model = load_base_model(
             prepared.model_info.path,
             precision.weights,
             config.model.attention,
             prepared.device,
-            quantization=config.method.quantization if config.method.kind == "qlora" else None,
+            quantization=quantization_of(config),
         )
         self._leave_if_stopped()
         return load_adapter(model, Path(config.model.adapter)) if config.model.adapter else model
 
     def _training(self, prepared: _Prepared, model: PreTrainedModel | PeftModel, store: CheckpointStore, sampling: Sampling) -> Training:
         config = prepared.config
-        has_new_adapter = config.method.kind != "full" and config.model.adapter is None
+        has_new_adapter = config.method.kind != "full" and config.model.adapter is None and config.objective.kind != "reward"
+        best = BestKeeper(store, config.objective.kind) if config.output.keep_best else None
         callbacks = (
-            Reporting(self._events, prepared.device, len(prepared.data.eval_examples), self._situation),
+            Reporting(self._events, prepared.device, len(prepared.data.eval_examples), self._situation, best),
             sampling,
             Controls(self._controls, self._stop, config, sampling.sample, self._events),
         )
@@ -214,22 +225,24 @@ class TrainingRun:
         return training
 
     def _sampling(self, prepared: _Prepared) -> Sampling:
-        evaluation = prepared.config.evaluation
-        return Sampling(
-            evaluation.sample_prompts,
-            evaluation.sample_max_new_tokens,
-            cast("int", evaluation.eval_steps),
-            self._events,
-            as_chat=are_chats(prepared.data) and prepared.tokenizer.chat_template is not None,
-        )
+        evaluation, every = prepared.config.evaluation, cast("int", prepared.config.evaluation.eval_steps)
+        as_chat = are_chats(prepared.data) and prepared.tokenizer.chat_template is not None
+        prompts = evaluation.sample_prompts
+        if prepared.config.objective.kind == "reward":
+            pairs, max_length = prepared.data.eval_examples, prepared.config.data.max_length
+            return PairScores(pairs, max_length, every, self._events, as_chat=as_chat, has_prompts=bool(prompts))
+        return Sampling(prompts, evaluation.sample_max_new_tokens, every, self._events, as_chat=as_chat)
 
     # --- the result ---
 
     def _save(self, prepared: _Prepared, training: Training) -> None:
+        refuse_non_finite(training.trained, training.step)
         target = self._run.adapter if prepared.config.method.kind != "full" else self._run.model
         with whole_folder(target) as folder:
-            cast("PreTrainedModel", training.trained).save_pretrained(folder)
+            _save_trained(training.trained, folder)
             prepared.tokenizer.save_pretrained(folder)
+            if prepared.config.objective.kind == "reward":
+                write_layout(folder, as_chat=are_chats(prepared.data))
 
     # --- telling ---
 
@@ -256,7 +269,16 @@ class TrainingRun:
                 device_bytes=device.total_bytes,
             )
         )
-        for warning in Batches(training.num_rows(), global_batch_size, is_packed=bool(prepared.config.data.packing)).warnings():
-            self._events.write(warning)
+        if SIGNALS[prepared.config.objective.kind] != "prompts":  # what is left of prompts, their trainer says
+            for warning in Batches(training.num_rows(), global_batch_size, is_packed=bool(prepared.config.data.packing)).warnings():
+                self._events.write(warning)
         for note in data.notes:
             self._events.write(WarningRaised(code="data_note", title="About the data", message=note))
+
+
+def _save_trained(model: PreTrainedModel | PeftModel, folder: Path) -> None:
+    """The trained adapter alone: TRL keeps a copy of the starting one beside it as the reference."""
+    if isinstance(model, PeftModel):
+        model.save_pretrained(str(folder), selected_adapters=["default"])
+    else:
+        model.save_pretrained(folder)

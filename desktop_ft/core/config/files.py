@@ -12,6 +12,7 @@ from desktop_ft.core.config.check import validate
 from desktop_ft.core.config.schema import DEMO, SCHEMA_VERSION, RunConfig
 from desktop_ft.core.errors import ConfigError, DesktopFtError, Problem
 from desktop_ft.core.files import write_text
+from desktop_ft.core.rewards.schemas import is_schema_text
 
 Values = dict[str, object]
 Migration = Callable[[Values], Values]
@@ -98,6 +99,7 @@ def migrate(values: Values) -> Values:
 
 def resolve_paths(values: Values, folder: Path) -> Values:
     """Make relative file names absolute against the folder; 'demo' and Hub ids stay as they are."""
+    values = _with_schema_paths(values, folder)
     for path in _PATHS:
         values = _with_absolute(values, path.split("."), folder, is_model=path in _MODELS)
     return dict(values)
@@ -111,6 +113,24 @@ def _with_absolute(values: Mapping[str, object], keys: Sequence[str], folder: Pa
     if not rest:
         return {**values, key: _absolute(inner, folder, is_model=is_model)}
     return {**values, key: _with_absolute(cast("Values", inner), rest, folder, is_model=is_model) if isinstance(inner, dict) else inner}
+
+
+def _with_schema_paths(values: Mapping[str, object], folder: Path) -> Values:
+    """The rules' schema files."""
+    objective = values.get("objective")
+    rewards = cast("Values", objective).get("rewards") if isinstance(objective, dict) else None
+    rules = cast("Values", rewards).get("rules") if isinstance(rewards, dict) else None
+    if not isinstance(rules, list | tuple):
+        return dict(values)
+    changed = [_with_schema_path(rule, folder) for rule in cast("Sequence[object]", rules)]
+    return set_value(values, "objective.rewards.rules", changed)
+
+
+def _with_schema_path(rule: object, folder: Path) -> object:
+    source = cast("Values", rule).get("schema_source") if isinstance(rule, dict) else None
+    if not isinstance(source, str) or is_schema_text(source):
+        return rule
+    return {**cast("Values", rule), "schema_source": _absolute(source, folder, is_model=False)}
 
 
 def _absolute(value: object, folder: Path, *, is_model: bool) -> object:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 import torch
 
+from desktop_ft.core.config import RunConfig
 from desktop_ft.core.config.schema import QuantizationConfig
 from desktop_ft.core.device import DeviceFacts
 from desktop_ft.core.errors import DesktopFtError
@@ -46,6 +47,11 @@ def check_bitsandbytes(device: DeviceFacts, wanted: str) -> None:
             f"{wanted} needs the package bitsandbytes, which this installation lacks.",
             "Install bitsandbytes into the program's environment, or use method.kind: lora and training.optim: auto.",
         )
+
+
+def quantization_of(config: RunConfig) -> QuantizationConfig | None:
+    """How the run keeps its frozen weights in 4 bit; None where it does not."""
+    return config.method.quantization if config.method.kind == "qlora" else None
 
 
 def bits_and_bytes_config(quantization: QuantizationConfig, weights: torch.dtype) -> BitsAndBytesConfig:

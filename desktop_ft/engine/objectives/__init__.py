@@ -20,5 +20,29 @@ def _trainer_of(parts: Parts) -> Training:
             from desktop_ft.engine.objectives import sft
 
             return sft.make(parts)
+        case "dpo":
+            from desktop_ft.engine.objectives import dpo
+
+            return dpo.make(parts)
+        case "orpo":
+            from desktop_ft.engine.objectives import orpo
+
+            return orpo.make(parts)
+        case "kto":
+            from desktop_ft.engine.objectives import kto
+
+            return kto.make(parts)
+        case "reward":
+            from desktop_ft.engine.objectives import reward
+
+            return reward.make(parts)
+        case "grpo":
+            from desktop_ft.engine.objectives import grpo
+
+            return grpo.make(parts)
+        case "rloo":
+            from desktop_ft.engine.objectives import rloo
+
+            return rloo.make(parts)
         case kind:
             raise AssertionError(kind)
