@@ -30,6 +30,8 @@ from desktop_ft.engine.controls import ControlFolder, Controls
 from desktop_ft.engine.device import Precision, detect_device, precision_of
 from desktop_ft.engine.errors import Situation
 from desktop_ft.engine.examples import Batches, are_chats, check_same_tokens, load_examples
+from desktop_ft.engine.finite import refuse_non_finite
+from desktop_ft.engine.keep_best import BestKeeper
 from desktop_ft.engine.load import load_adapter, load_base_model, load_hf_tokenizer, lora_config
 from desktop_ft.engine.methods.base import method_warnings, prepare_base
 from desktop_ft.engine.methods.quantization import quantization_of
@@ -208,8 +210,9 @@ class TrainingRun:
     ) -> Training:
         config, is_new = prepared.config, prepared.checkpoint is None
         has_new_adapter = config.method.kind != "full" and config.model.adapter is None and config.objective.kind != "reward"
+        best = BestKeeper(store, config.objective.kind) if config.output.keep_best else None
         callbacks = (
-            Reporting(self._events, prepared.device, len(prepared.data.eval_examples), self._situation),
+            Reporting(self._events, prepared.device, len(prepared.data.eval_examples), self._situation, best),
             sampling,
             Controls(self._controls, self._stop, config, sampling.sample, self._events),
         )
@@ -245,6 +248,7 @@ class TrainingRun:
     # --- the result ---
 
     def _save(self, prepared: _Prepared, training: Training, start: AdapterStart) -> None:
+        refuse_non_finite(training.trained, training.step)
         target = self._run.adapter if prepared.config.method.kind != "full" else self._run.model
         with whole_folder(target) as folder:
             _save_trained(training.trained, folder)

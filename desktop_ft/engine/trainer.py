@@ -16,6 +16,7 @@ from desktop_ft.core.config import RunConfig
 from desktop_ft.core.eventlog import EventWriter
 from desktop_ft.core.events import PhaseChanged
 from desktop_ft.engine.checkpoints import CheckpointStore, writing
+from desktop_ft.engine.finite import refuse_non_finite
 from desktop_ft.engine.methods.optimizer import build_optimizer
 from desktop_ft.engine.methods.start import AdapterStart
 from desktop_ft.engine.randomness import undisturbed
@@ -120,10 +121,15 @@ class RunTrainer(Base):
     # --- checkpoints ---
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: object) -> None:
-        """Write, seal, rename; a step that is sealed already and the state before the first step are not written."""
+        """Write, seal, rename; a step that is sealed already and the state before the first step are not written.
+
+        Raises:
+            DesktopFtError: ``weights_not_finite``, ``disk_full`` or ``file_not_writable``; the checkpoints before are untouched.
+        """
         step = self.state.global_step
         if step == 0 or self._store.has(step):
             return
+        refuse_non_finite(self.trained, step)
         folder = self._store.unsealed / f"{PREFIX_CHECKPOINT_DIR}-{step}"
         with writing(folder):
             super()._save_checkpoint(model, trial)

@@ -44,5 +44,9 @@ def _trainer_of(parts: Parts) -> Training:
             from desktop_ft.engine.objectives import rloo
 
             return rloo.make(parts)
+        case "ppo":
+            from desktop_ft.engine.objectives import ppo
+
+            return ppo.make(parts)
         case kind:
             raise AssertionError(kind)
