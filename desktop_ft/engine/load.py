@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, cast
 
 import torch
-from peft import LoraConfig, PeftModel
+from peft import EvaConfig, LoraConfig, PeftModel
 from transformers import (
     AddedToken,
     AutoModelForCausalLM,
@@ -137,6 +137,7 @@ def lora_config(config: RunConfig, model: PreTrainedModel, head: Head = "causal"
         use_dora=method.use_dora,
         use_rslora=method.use_rslora,
         init_lora_weights=True if method.init == "default" or not is_new else cast("Literal['pissa']", method.init),
+        eva_config=EvaConfig(rho=1.0) if method.init == "eva" and is_new else None,
         modules_to_save=whole or None,
         ensure_weight_tying=bool(whole) and is_tied(model),
         target_modules=_target_modules(method.target_modules, model),
