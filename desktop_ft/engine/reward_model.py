@@ -15,6 +15,7 @@ from safetensors import safe_open
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.modeling_outputs import SequenceClassifierOutputWithPast
 
+from desktop_ft.core.config.schema import QuantizationConfig
 from desktop_ft.core.data.records import Message
 from desktop_ft.core.device import DeviceFacts
 from desktop_ft.core.errors import DesktopFtError
@@ -95,7 +96,9 @@ def load_reward_model(
     return RewardModel(model.eval(), tokenizer, found, as_chat)
 
 
-def load_scorer(folder: Path, weights: torch.dtype, attention: str, device: DeviceFacts) -> PreTrainedModel:
+def load_scorer(
+    folder: Path, weights: torch.dtype, attention: str, device: DeviceFacts, quantization: QuantizationConfig | None = None
+) -> PreTrainedModel:
     """A model with a scoring head; random where the folder is a language model, so seed before.
 
     Raises:
@@ -105,7 +108,7 @@ def load_scorer(folder: Path, weights: torch.dtype, attention: str, device: Devi
 
     try:
         with suppress_seqcls_warning():
-            return load_base_model(folder, weights, attention, device, head="score")
+            return load_base_model(folder, weights, attention, device, head="score", quantization=quantization)
     except ValueError as error:
         if "AutoModelForSequenceClassification" not in str(error):
             raise
