@@ -18,6 +18,7 @@ from desktop_ft.core.eventlog import EventTail, EventWriter
 from desktop_ft.core.events import FinishStatus, PhaseChanged, RunFinished
 from desktop_ft.core.processes import ProcessMark, mark_of
 from desktop_ft.core.runs import RunDir, open_run, release_lock, take_lock
+from desktop_ft.core.stages import has_stages
 from desktop_ft.engine.quiet import quieten
 from desktop_ft.engine.stopping import StopFlag, StopRequested, stop_on_signals
 
@@ -121,9 +122,15 @@ def _attempt(run: RunDir, events: EventWriter, stop: StopFlag, mark: ProcessMark
 
     situation = Situation()
     try:
+        from desktop_ft.engine.controls import ControlFolder
+        from desktop_ft.engine.staged import StagedRun
         from desktop_ft.engine.train import TrainingRun
 
-        outcome = TrainingRun(run, events, stop, mark, started, situation).train()
+        config, controls = run.config(), ControlFolder(run, events, started)
+        if has_stages(config):
+            outcome = StagedRun(run, config, events, stop, mark, controls, situation).train()
+        else:
+            outcome = TrainingRun(run, events, stop, mark, controls, situation).train()
     except (StopRequested, KeyboardInterrupt):
         return "stopped", situation.step
     except Exception as error:  # noqa: BLE001 - the engine's one border: an untranslated exception is shown as our bug

@@ -10,6 +10,7 @@ from typing import Final
 import psutil
 import torch
 
+from desktop_ft.core.config.methods import WeightUpdates
 from desktop_ft.core.config.schema import DtypeName
 from desktop_ft.core.device import DeviceFacts
 
@@ -62,20 +63,22 @@ def _cuda() -> DeviceFacts:
     )
 
 
-def precision_of(dtype: DtypeName, device: DeviceFacts, *, trains_weights: bool) -> Precision:
+def precision_of(dtype: DtypeName, device: DeviceFacts, *, updates: WeightUpdates | None = None) -> Precision:
     """Weights and autocast for a resolved dtype, as TRL has it: autocast on every accelerator, never on a CPU unless asked.
 
     Args:
         dtype: Wanted format of the weights; ``auto`` is resolved before.
         device: What computes.
-        trains_weights: Full fine-tuning. Float16 weights cannot be trained under loss scaling, so they are kept in float32.
+        updates: How full fine-tuning keeps small updates (`desktop_ft.core.config.methods.weight_updates`); None: the weights are frozen.
+            With ``float32`` they are kept in float32 and computed with in ``dtype``; float16 weights cannot be trained under loss
+            scaling, so they are as well.
     """
     assert dtype != "auto", "resolve the configuration first"
     weights = DTYPES[dtype]
     has_autocast = device.kind not in {"cpu", "mps"}
     fp16 = dtype == "float16" or (has_autocast and not device.supports_bf16)
     bf16 = not fp16 and (dtype == "bfloat16" or has_autocast)
-    if trains_weights and weights == torch.float16:
+    if updates == "float32" or (updates is not None and weights == torch.float16):
         weights = torch.float32
     return Precision(weights, bf16=bf16, fp16=fp16)
 

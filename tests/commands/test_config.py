@@ -22,8 +22,8 @@ def test_new_prints_a_file_that_check_finds_sound(method: str, rate: float, desk
     assert desktop_ft("config", "check", path, "--json").json == {"ok": True, "problems": []}
 
 
-def test_a_method_that_there_is_not_yet_is_refused(desktop_ft: Run) -> None:
-    result = desktop_ft("config", "new", "--method", "qlora")
+def test_a_method_that_there_is_not_is_refused(desktop_ft: Run) -> None:
+    result = desktop_ft("config", "new", "--method", "ia3")
     assert result.status == 2
     assert "method.kind" in result.err
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections import abc
 from typing import get_args, get_origin, get_type_hints
 
 import pytest
@@ -30,6 +31,8 @@ def values_of(annotation: object) -> st.SearchStrategy[object]:
         return PLAIN[annotation]
     if get_origin(annotation) is tuple:
         return st.just(())
+    if get_origin(annotation) is abc.Mapping:
+        return st.dictionaries(TEXTS, st.floats(allow_nan=False, allow_infinity=False), max_size=3)
     if "Literal" in str(annotation):
         return st.sampled_from(get_args(annotation))
     return st.one_of([values_of(member) for member in get_args(annotation)])
@@ -48,6 +51,13 @@ def test_every_event_comes_back_as_it_was(event: Event) -> None:
     line = encode_event(event)
     assert "\n" not in line
     assert decode_event(line) == event
+
+
+def test_a_metric_that_is_no_number_is_left_out_and_named() -> None:
+    event = StepDone(step=1, epoch=0.1, loss=1.0, metrics={"kl": math.inf, "reward": 0.5})
+    read = decode_event(encode_event(event))
+    assert isinstance(read, StepDone)
+    assert (read.metrics, read.non_finite) == ({"reward": 0.5}, ("metrics.kl",))
 
 
 @given(st.text())
@@ -120,5 +130,5 @@ def test_a_newer_version_is_refused() -> None:
 
 
 def test_every_kind_has_one_name() -> None:
-    assert len(EVENT_TYPES) == len(set(EVENT_TYPES.values())) == 13
+    assert len(EVENT_TYPES) == len(set(EVENT_TYPES.values())) == 15
     assert all(dataclasses.is_dataclass(kind) for kind in EVENT_TYPES.values())

@@ -9,7 +9,9 @@ from typing import Final, cast
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from desktop_ft.core.config.combinations import objective_problems
 from desktop_ft.core.config.fields import SettingInfo, walk_settings
+from desktop_ft.core.config.methods import method_problems
 from desktop_ft.core.config.schema import DEMO, RunConfig
 from desktop_ft.core.errors import ConfigError, Problem
 
@@ -100,6 +102,8 @@ def problems_of(values: Mapping[str, object]) -> tuple[Problem, ...]:
 def contradictions(config: RunConfig) -> Iterator[Problem]:
     """Settings that are fine alone and not together."""
     yield from _batch_problems(config)
+    yield from method_problems(config)
+    yield from objective_problems(config)
     if config.method.kind == "full" and config.model.adapter is not None:
         yield Problem("model.adapter", "full fine-tuning cannot go on from an adapter.", "Set method.kind to lora, or adapter to null.")
     if not config.name.strip() or set(config.name) & set('/\\:*?"<>|\0') or config.name.startswith("."):
@@ -148,6 +152,9 @@ def _path(details: ErrorDetails) -> str:
 
 def _problems(details: ErrorDetails) -> list[Problem]:
     path, kind = _path(details), details["type"]
+    inside = details["loc"][len(path.split(".")) :]
+    if inside and isinstance(inside[0], int):
+        return [_entry_problem(path, inside[0], [str(part) for part in inside[1:]], details)]
     if kind == "extra_forbidden":
         return [_unknown_key(path)]
     if kind == "missing":
@@ -155,10 +162,21 @@ def _problems(details: ErrorDetails) -> list[Problem]:
             [path] if path in SETTINGS else [name for name, info in SETTINGS.items() if info.required and name.startswith(f"{path}.")]
         )
         return [Problem(name, "is missing.", _hint(name)) for name in required]
-    if kind == "model_type":
+    if kind == "model_type" and path not in SETTINGS:
         return [Problem(path, "is a section: its settings stand below it, indented.", f"Known here: {', '.join(_keys_of(path))}.")]
     shown = repr(cast("object", details["input"]))
     return [Problem(path, f"{shown[:80]} is not allowed: {details['msg'].lower()}.", _hint(path))]
+
+
+def _entry_problem(path: str, index: int, inside: list[str], details: ErrorDetails) -> Problem:
+    """What is wrong with one entry of a list."""
+    where = f"entry {index + 1}{''.join(f', {part}' for part in inside)}"
+    if details["type"] == "missing":
+        return Problem(path, f"{where} is missing.", _hint(path))
+    if details["type"] == "extra_forbidden":
+        return Problem(path, f"{where}: there is no such setting.", _hint(path))
+    shown = repr(cast("object", details["input"]))
+    return Problem(path, f"{where}: {shown[:80]} is not allowed: {details['msg'].lower()}.", _hint(path))
 
 
 def _unknown_key(path: str) -> Problem:

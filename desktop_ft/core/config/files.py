@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, cast
 
@@ -12,6 +12,7 @@ from desktop_ft.core.config.check import validate
 from desktop_ft.core.config.schema import DEMO, SCHEMA_VERSION, RunConfig
 from desktop_ft.core.errors import ConfigError, DesktopFtError, Problem
 from desktop_ft.core.files import write_text
+from desktop_ft.core.rewards.schemas import is_schema_text
 
 Values = dict[str, object]
 Migration = Callable[[Values], Values]
@@ -20,7 +21,9 @@ MIGRATIONS: Final[dict[int, Migration]] = {}
 """From a version to the next; version 1 is the first."""
 
 _FOREIGN_LINE_ENDS: Final = frozenset("\r\x85\u2028\u2029")
-_PATHS: Final = (("model", "source"), ("model", "adapter"), ("data", "train"), ("data", "eval"))
+_PATHS: Final = ("model.source", "model.adapter", "data.train", "data.eval", "objective.rewards.model", "objective.rlhf.prompts")
+_MODELS: Final = frozenset({"model.source", "model.adapter", "objective.rewards.model"})
+"""May be a Hub id, which is no file name."""
 
 
 def load_config(path: Path) -> RunConfig:
@@ -96,13 +99,26 @@ def migrate(values: Values) -> Values:
 
 def resolve_paths(values: Values, folder: Path) -> Values:
     """Make relative file names absolute against the folder; 'demo' and Hub ids stay as they are."""
-    result = dict(values)
-    for section, key in _PATHS:
-        part = result.get(section)
-        if isinstance(part, dict):
-            fields = cast("Values", part)
-            result[section] = {**fields, key: _absolute(fields[key], folder, is_model=section == "model")} if key in fields else fields
-    return result
+    for path in _PATHS:
+        values = _with_absolute(values, path.split("."), folder, is_model=path in _MODELS)
+    return dict(values)
+
+
+def _with_absolute(values: Mapping[str, object], keys: Sequence[str], folder: Path, *, is_model: bool) -> Values:
+    key, *rest = keys
+    if key not in values:
+        return dict(values)
+    inner = values[key]
+    if not rest:
+        return {**values, key: _absolute(inner, folder, is_model=is_model)}
+    if rest[0] == "*" and isinstance(inner, list | tuple):
+        entries = cast("Sequence[object]", inner)
+        return {**values, key: [_inside(entry, rest[1:], folder, is_model=is_model) for entry in entries]}
+    return {**values, key: _inside(inner, rest, folder, is_model=is_model)}
+
+
+def _inside(inner: object, keys: Sequence[str], folder: Path, *, is_model: bool) -> object:
+    return _with_absolute(cast("Values", inner), keys, folder, is_model=is_model) if isinstance(inner, dict) else inner
 
 
 def _absolute(value: object, folder: Path, *, is_model: bool) -> object:

@@ -153,10 +153,10 @@ class MethodConfig(Section):
     num_frozen_layers: int = setting(
         0, "full: so many of the lowest layers, and the embeddings below them, stay as they are.", unit="layers", ge=0, advanced=True
     )
-    weight_updates: Literal["auto", "float32", "kahan", "stochastic", "plain"] = setting(
+    weight_updates: Literal["auto", "float32", "kahan", "plain"] = setting(
         "auto",
-        "full: how updates too small for 16 bits survive. float32: master weights in float32, most memory. kahan: what rounding lost is "
-        "carried along. stochastic: rounded at random. plain: lost.",
+        "full: how updates too small for 16 bits survive. float32: weights in float32, computing in 16 bits, most memory. kahan: bfloat16 "
+        "weights that carry along what rounding lost. plain: it is lost; only with kernels: none. auto: kahan for bfloat16.",
         advanced=True,
         source="At 1e-5 a plain bfloat16 weight hardly moves.",
     )

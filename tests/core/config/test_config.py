@@ -93,7 +93,7 @@ def test_every_problem_is_told_at_once() -> None:
         ("training.learning_rate", 0, "greater than 0", "above 0 and at most 1"),
         ("training.learning_rate", float("nan"), "finite", "above 0 and at most 1"),
         ("training.micro_batch_size", 0, "greater than or equal to 1", "auto or a whole number at least 1"),
-        ("method.kind", "qlora", "'lora' or 'full'", "Expected lora or full."),
+        ("method.kind", "galore", "'lora', 'qlora' or 'full'", "Expected lora or qlora or full."),
         ("method.rank", True, "true is not a number", "a whole number at least 1"),
         ("training.micro_batch_size", False, "false is not a number", "auto or a whole number"),
         ("seed", 2**32, "less than or equal to 4294967295", "at most 4294967295"),
@@ -145,11 +145,14 @@ def value_of(info: SettingInfo) -> st.SearchStrategy[object]:
     suits = [*choices, *([by_control[info.control]] if info.control in by_control else [])]
     if info.path == "data.fixes":
         return st.lists(st.sampled_from(["drop_malformed_rows", "drop_empty_answers"]), unique=True)
+    if info.path == "objective.rewards.rules":
+        rules = st.fixed_dictionaries({"kind": st.just("regex"), "weight": st.floats(-10, 10), "pattern": TEXTS})
+        return st.lists(rules, max_size=2)
     return st.one_of(*suits, *([st.none()] if info.optional else []))
 
 
 FIXED = {"schema_version": SCHEMA_VERSION, "objective.kind": "sft", "training.global_batch_size": 16, "training.micro_batch_size": "auto"}
-PATHS_IN_FILES = ("model.source", "model.adapter", "data.train", "data.eval")
+PATHS_IN_FILES = ("model.source", "model.adapter", "data.train", "data.eval", "objective.rewards.model", "objective.rlhf.prompts")
 
 
 @st.composite
@@ -159,14 +162,14 @@ def configs(draw: st.DrawFn) -> RunConfig:
         value = FIXED[path] if path in FIXED else DEMO if path in PATHS_IN_FILES else draw(value_of(info))
         values = set_value(values, path, value)
     values = set_value(values, "name", draw(st.text(string.ascii_letters + "äß -_", min_size=1).filter(str.strip)))
-    return validate(set_value(values, "model.adapter", None))
+    return RunConfig.model_validate(set_value(values, "model.adapter", None))
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow], max_examples=60, deadline=None)
 @given(configs())
 def test_every_configuration_comes_back_from_yaml(config: RunConfig) -> None:
     values = cast("dict[str, object]", yaml.safe_load(dump_config(config)))
-    assert config_from_values(values, Path("/elsewhere"), "run.yaml") == config
+    assert RunConfig.model_validate(config_files.resolve_paths(values, Path("/elsewhere"))) == config
 
 
 def test_a_file_is_written_and_read(tmp_path: Path) -> None:

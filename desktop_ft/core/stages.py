@@ -1,0 +1,114 @@
+"""A run of several stages: RLHF trains a reward model from the pairs, then a policy against it.
+
+Each stage is a run of its own in a folder below, with its own checkpoints and resolved settings, so that a stop between stages or
+inside one loses nothing:
+
+    stages/1-reward/    run.yaml, resolved.yaml, checkpoints/, adapter/ or model/ with the score head
+    stages/2-policy/    run.yaml, resolved.yaml, checkpoints/
+
+What happens in them is told in the log of the run itself, whose steps count through; the policy becomes the run's result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from desktop_ft.core.config import Draft, RunConfig
+from desktop_ft.core.runs import RunDir, create_run, list_checkpoints
+
+StageName = Literal["reward", "policy"]
+FOLDERS: Final[Mapping[StageName, str]] = {"reward": "1-reward", "policy": "2-policy"}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a run.
+
+    Attributes:
+        name: What is trained in it.
+        run: Its folder; made when the stage begins.
+        config: What it trains, as the person stated it for the whole run.
+    """
+
+    name: StageName
+    run: RunDir
+    config: RunConfig
+
+    @property
+    def is_done(self) -> bool:
+        """Whether its result is saved."""
+        return self.run.adapter.is_dir() or self.run.model.is_dir()
+
+    def open(self) -> RunDir:
+        """Its folder with its run.yaml, made where there is none."""
+        if not self.run.config_file.exists():
+            self.run.path.mkdir(parents=True, exist_ok=True)
+            create_run(self.run.path, self.config)
+        return self.run
+
+
+def has_stages(config: RunConfig) -> bool:
+    """Whether the run is more than one training."""
+    return config.objective.kind == "rlhf"
+
+
+def stages_of(run: RunDir, config: RunConfig) -> tuple[Stage, ...]:
+    """The stages of a run in their order; empty for a run of one training.
+
+    Args:
+        run: The whole run's folder.
+        config: Its configuration.
+    """
+    if not has_stages(config):
+        return ()
+    reward = _folder(run, "reward")
+    return (Stage("reward", reward, _reward_config(config)), Stage("policy", _folder(run, "policy"), _policy_config(config, reward)))
+
+
+def last_checkpoint_step(run: RunDir) -> int | None:
+    """Step of the newest sealed checkpoint, in a run of stages that of the newest stage; None where there is none."""
+    folders = [_folder(run, "policy"), _folder(run, "reward"), run]
+    newest = next((found[-1] for folder in folders if (found := list_checkpoints(folder))), None)
+    return None if newest is None else newest.step
+
+
+def _folder(run: RunDir, name: StageName) -> RunDir:
+    return RunDir(run.path / "stages" / FOLDERS[name])
+
+
+def _reward_config(config: RunConfig) -> RunConfig:
+    rlhf = config.objective.rlhf
+    return _changed(
+        config,
+        {
+            "name": f"{config.name}, reward model",
+            "objective.kind": "reward",
+            "training.learning_rate": rlhf.reward_learning_rate,
+            "training.num_train_epochs": rlhf.reward_num_train_epochs,
+            "training.global_batch_size": rlhf.reward_global_batch_size,
+            "training.max_steps": None,
+            "training.micro_batch_size": _dividing(config, rlhf.reward_global_batch_size),
+            "evaluation.sample_prompts": [],
+        },
+    )
+
+
+def _dividing(config: RunConfig, global_batch_size: int) -> object:
+    """The stated micro-batch where it divides the reward model's batch, else auto."""
+    micro = config.training.micro_batch_size
+    return micro if micro != "auto" and global_batch_size % micro == 0 else "auto"
+
+
+def _policy_config(config: RunConfig, reward: RunDir) -> RunConfig:
+    rlhf = config.objective.rlhf
+    prompts = {} if rlhf.prompts is None else {"data.train": rlhf.prompts, "data.eval": None, "data.format": "auto", "data.columns": {}}
+    return _changed(
+        config,
+        {"name": f"{config.name}, policy", "objective.kind": rlhf.policy, "objective.rewards.model": str(reward.path), **prompts},
+    )
+
+
+def _changed(config: RunConfig, values: Mapping[str, object]) -> RunConfig:
+    return Draft(config.model_dump(mode="json")).with_values(values).validated()

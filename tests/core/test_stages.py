@@ -1,0 +1,78 @@
+"""RLHF as two runs in one: what each stage is told, and where it keeps its work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from desktop_ft.core.config import Draft, RunConfig
+from desktop_ft.core.runs import RunDir, write_manifest
+from desktop_ft.core.stages import has_stages, last_checkpoint_step, stages_of
+
+
+def config(**values: object) -> RunConfig:
+    stated = {"name": "whole", "model.source": "demo", "data.train": "/data/pairs.jsonl", "objective.kind": "rlhf"}
+    return Draft().with_values({**stated, **{path.replace("__", "."): value for path, value in values.items()}}).validated()
+
+
+def test_a_run_of_one_training_has_no_stages(tmp_path: Path) -> None:
+    plain = config(objective__kind="dpo")
+    assert not has_stages(plain)
+    assert stages_of(RunDir(tmp_path), plain) == ()
+
+
+def test_the_reward_model_comes_first_with_its_own_rate_and_batch(tmp_path: Path) -> None:
+    whole = config(
+        objective__rlhf__reward_learning_rate=3e-4,
+        objective__rlhf__reward_global_batch_size=6,
+        objective__rlhf__reward_num_train_epochs=2.0,
+        training__max_steps=7,
+        training__micro_batch_size=4,
+        training__global_batch_size=8,
+        evaluation__sample_prompts=["Hello"],
+    )
+    reward, policy = stages_of(RunDir(tmp_path), whole)
+    assert (reward.name, reward.run.path) == ("reward", tmp_path / "stages" / "1-reward")
+    training = reward.config.training
+    assert reward.config.objective.kind == "reward"
+    assert (training.learning_rate, training.global_batch_size, training.num_train_epochs) == (3e-4, 6, 2.0)
+    assert training.max_steps is None  # counts for the policy
+    assert training.micro_batch_size == "auto"  # 4 does not divide 6
+    assert reward.config.evaluation.sample_prompts == ()
+    assert policy.config.training == whole.training
+    assert policy.config.evaluation.sample_prompts == ("Hello",)
+
+
+def test_the_policy_is_trained_against_that_reward_model(tmp_path: Path) -> None:
+    reward, policy = stages_of(RunDir(tmp_path), config(objective__rlhf__policy="ppo"))
+    assert policy.config.objective.kind == "ppo"
+    assert policy.config.objective.rewards.model == str(reward.run.path)
+    assert policy.config.data.train == "/data/pairs.jsonl"
+
+
+def test_the_policy_may_have_prompts_of_its_own(tmp_path: Path) -> None:
+    whole = config(objective__rlhf__prompts="/data/prompts.jsonl", data__eval="/data/held-out.jsonl", data__format="preference")
+    reward, policy = stages_of(RunDir(tmp_path), whole)
+    assert (reward.config.data.train, reward.config.data.eval) == ("/data/pairs.jsonl", "/data/held-out.jsonl")
+    assert (policy.config.data.train, policy.config.data.eval, policy.config.data.format) == ("/data/prompts.jsonl", None, "auto")
+
+
+def test_a_stage_is_done_when_its_result_is_saved(tmp_path: Path) -> None:
+    reward, _ = stages_of(RunDir(tmp_path), config())
+    assert not reward.is_done
+    folder = reward.open()
+    assert folder.config() == reward.config
+    assert reward.open() == folder
+    folder.adapter.mkdir()
+    assert reward.is_done
+
+
+def test_the_newest_checkpoint_is_that_of_the_newest_stage(tmp_path: Path) -> None:
+    run = RunDir(tmp_path)
+    reward, policy = stages_of(run, config())
+    assert last_checkpoint_step(run) is None
+    for stage, step in ((reward, 30), (policy, 4)):
+        folder = stage.run.checkpoint(step)
+        folder.mkdir(parents=True)
+        (folder / "weights").write_bytes(b"1")
+        write_manifest(folder, step)
+    assert last_checkpoint_step(run) == 4
