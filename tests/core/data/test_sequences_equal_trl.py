@@ -76,7 +76,7 @@ def trl(tmp_path_factory: pytest.TempPathFactory) -> Trl:
     )
     out = str(tmp_path_factory.mktemp("trl"))
     small = LlamaConfig(
-        vocab_size=700, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1, num_key_value_heads=1, num_labels=1
+        vocab_size=700, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1, num_key_value_heads=1
     )
 
     def prepare_with(kind: str, folder: Path, examples: Sequence[Example], max_length: int | None) -> Prepared:
