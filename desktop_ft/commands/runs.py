@@ -10,14 +10,15 @@ import typer
 
 from desktop_ft.commands.console import note, number_words, out, print_json, say, size_words, time_words
 from desktop_ft.commands.options import JsonOption, RunArgument, find_run
+from desktop_ft.core.best_checkpoint import BestCheckpoint, read_best
 from desktop_ft.core.config import SETTINGS
 from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.core.eventlog import EventTail
-from desktop_ft.core.events import ErrorRaised, EvaluationDone, Event, SampleDone, StepDone
+from desktop_ft.core.events import ErrorRaised, EvaluationDone, Event, GeneralLoss, SampleDone, StepDone
 from desktop_ft.core.exports import list_exports
 from desktop_ft.core.health import HealthNote, health
 from desktop_ft.core.run_summary import RunSummary, run_folders, summarize_run
-from desktop_ft.core.runs import RunDir, list_checkpoints
+from desktop_ft.core.runs import Checkpoint, RunDir, list_checkpoints
 from desktop_ft.core.workspace import default_workspace
 
 app = typer.Typer(no_args_is_help=True)
@@ -93,16 +94,21 @@ def show(run_dir: RunArgument, as_json: JsonOption = False) -> None:
 
 
 def _run_json(summary: RunSummary, events: list[Event]) -> dict[str, object]:
-    error = _error(events, summary)
+    error, best = _error(events, summary), read_best(summary.run)
     return {
         **_summary_json(summary),
         "settings": _settings(summary.run),
         "evaluations": [{"step": event.step, "loss": event.loss} for event in _of(events, EvaluationDone)],
-        "checkpoints": [{"step": item.step, "path": str(item.path)} for item in list_checkpoints(summary.run)],
+        "general_losses": [{"step": event.step, "loss": event.loss} for event in _of(events, GeneralLoss)],
+        "checkpoints": [
+            {"step": item.step, "path": str(item.path), "is_best": best is not None and item.step == best.step}
+            for item in list_checkpoints(summary.run)
+        ],
+        "best_checkpoint": None if best is None else {"step": best.step, "metric": best.metric, "value": best.value},
         "exports": [
             {"to": item.to, "path": str(item.path), "bytes": item.num_bytes} for item in list_exports(summary.run) if item.is_there
         ],
-        "health": [{"tone": item.tone, "title": item.title, "message": item.message} for item in _health(events)],
+        "health": [{"tone": item.tone, "title": item.title, "message": item.message} for item in _health(summary, events)],
         "samples": [{"step": item.step, "prompt": item.prompt, "text": item.text} for item in _last_samples(events)],
         "error": None if error is None else error.to_dict(),
     }
@@ -116,10 +122,11 @@ def _print_run(summary: RunSummary, events: list[Event]) -> None:
         say(f"  began {began}, worked {time_words(summary.seconds)}, step {summary.step} of {summary.num_steps}")
     say(f"  loss {number_words(summary.loss)}, eval loss {number_words(summary.eval_loss)}")
     checkpoints = list_checkpoints(summary.run)
-    say("  checkpoints: " + (", ".join(f"step {item.step}" for item in checkpoints) or "none"))
+    best = read_best(summary.run)
+    say("  checkpoints: " + (", ".join(_checkpoint_words(item, best) for item in checkpoints) or "none"))
     for item in list_exports(summary.run):
         say(f"  exported {item.to} to {item.path} ({size_words(item.num_bytes)}){'' if item.is_there else ', which is gone'}")
-    for item in _health(events):
+    for item in _health(summary, events):
         say(f"  {item.title}. {item.message}")
     for item in _last_samples(events):
         say(f"  step {item.step} > {item.prompt}\n    " + item.text.replace("\n", "\n    "))
@@ -130,13 +137,27 @@ def _print_run(summary: RunSummary, events: list[Event]) -> None:
         say(f"Go on from step {checkpoints[-1].step}: desktop-ft resume {summary.run.path}")
 
 
+def _checkpoint_words(checkpoint: Checkpoint, best: BestCheckpoint | None) -> str:
+    if best is None or checkpoint.step != best.step:
+        return f"step {checkpoint.step}"
+    return f"step {checkpoint.step} (the best: eval {best.metric} {number_words(best.value)})"
+
+
 def _of(events: list[Event], kind: type[_EventT]) -> list[_EventT]:
     return [event for event in events if isinstance(event, kind)]
 
 
-def _health(events: list[Event]) -> tuple[HealthNote, ...]:
+def _health(summary: RunSummary, events: list[Event]) -> tuple[HealthNote, ...]:
     steps = _of(events, StepDone)
-    return health(steps, _of(events, EvaluationDone)) if steps else ()
+    if not steps:
+        return ()
+    return health(
+        steps,
+        _of(events, EvaluationDone),
+        objective=summary.objective or "sft",
+        general=_of(events, GeneralLoss),
+        samples=_of(events, SampleDone),
+    )
 
 
 def _last_samples(events: list[Event]) -> list[SampleDone]:

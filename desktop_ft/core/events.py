@@ -170,12 +170,17 @@ class SampleDone(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointSaved(Event):
-    """A checkpoint is complete on disk; ``path`` is relative to the run's folder."""
+    """A checkpoint is complete on disk; ``path`` is relative to the run's folder.
+
+    Attributes:
+        is_best: Whether it measured better on held-out examples than every one before; then it is kept when others go.
+    """
 
     kind: ClassVar[str] = "checkpoint_saved"
     step: int
     path: str
     num_bytes: int = 0
+    is_best: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

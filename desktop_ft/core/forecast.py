@@ -25,7 +25,7 @@ class DiskForecast:
 
     Attributes:
         checkpoint_bytes: One checkpoint: trained weights and the optimizer's states.
-        checkpoints_bytes: All that are kept at once, with the one that is written before the oldest goes.
+        checkpoints_bytes: All that are kept at once, with the best one and the one that is written before the oldest goes.
         result_bytes: The adapter, or the trained model.
         merged_bytes: A merged 16-bit export.
     """
@@ -57,7 +57,7 @@ def forecast_disk(config: RunConfig, model: ModelInfo, device: DeviceFacts, choi
         checkpoint = result + adapter_state_bytes(plan)
     return DiskForecast(
         checkpoint_bytes=checkpoint,
-        checkpoints_bytes=(config.output.save_total_limit + 1) * checkpoint,
+        checkpoints_bytes=(config.output.save_total_limit + 1 + config.output.keep_best) * checkpoint,
         result_bytes=result,
         merged_bytes=2 * plan.num_parameters + small,
     )

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Final, cast
 
 from desktop_ft.core.config import DEMO, RunConfig
+from desktop_ft.core.config.objectives import ObjectiveName
+from desktop_ft.core.data.signals import SIGNALS
+from desktop_ft.core.demo import demo_data_file
 from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.core.models import ModelInfo, read_model, resolve_model
-from desktop_ft.core.resources import resources_dir
 from desktop_ft.core.worker_client import run_task
 
 _DATA_SECONDS: Final = 3600.0
@@ -32,9 +34,17 @@ class DataFacts:
     notes: tuple[str, ...]
 
 
-def resolve_data(source: str) -> Path:
-    """The file of examples that a configuration names: a path, or ``demo``."""
-    return resources_dir() / "demo" / "sft.jsonl" if source == DEMO else Path(source).expanduser()
+def resolve_data(source: str, objective: ObjectiveName = "sft") -> Path:
+    """The file of examples that a configuration names.
+
+    Args:
+        source: A path, or ``demo``.
+        objective: Which of the demo's files is meant.
+
+    Raises:
+        DesktopFtError: ``resources_missing``.
+    """
+    return demo_data_file(SIGNALS[objective]) if source == DEMO else Path(source).expanduser()
 
 
 def check_before_start(config: RunConfig) -> ModelInfo:
@@ -47,7 +57,7 @@ def check_before_start(config: RunConfig) -> ModelInfo:
         DesktopFtError: ``data_file_missing``, ``adapter_missing``, or as `resolve_model` and `read_model`.
     """
     for source in filter(None, (config.data.train, config.data.eval)):
-        _check_file(resolve_data(source))
+        _check_file(resolve_data(source, config.objective.kind))
     if config.model.adapter is not None and not (Path(config.model.adapter).expanduser() / "adapter_config.json").is_file():
         raise DesktopFtError(
             "adapter_missing",
@@ -64,10 +74,11 @@ def check_data(config: RunConfig, model: ModelInfo) -> DataFacts:
     Raises:
         DesktopFtError: Whatever training would refuse: as `load_training_data`, or the worker's own.
     """
-    data = config.data
+    data, objective = config.data, config.objective.kind
     payload: dict[str, object] = {
-        "path": str(resolve_data(data.train)),
-        "eval_path": None if data.eval is None else str(resolve_data(data.eval)),
+        "objective": objective,
+        "path": str(resolve_data(data.train, objective)),
+        "eval_path": None if data.eval is None else str(resolve_data(data.eval, objective)),
         "model_dir": str(model.path),
         "fraction": data.split.fraction,
         "seed": config.seed,

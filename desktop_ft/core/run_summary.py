@@ -6,9 +6,10 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, Final, TypeVar
+from typing import BinaryIO, Final, Literal, TypeVar
 
 from desktop_ft.core.config import RunConfig
+from desktop_ft.core.config.objectives import ObjectiveName
 from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.core.events import EvaluationDone, Event, RunFinished, RunStarted, StepDone, decode_event
 from desktop_ft.core.runs import RunDir, RunStatus, live_engine, read_lock
@@ -29,7 +30,7 @@ class RunSummary:
         name: As the person called it; the folder's name where run.yaml can't be read.
         model: The base model as written.
         method: Such as ``DoRA, rank 16`` or ``full``.
-        objective: Such as ``sft``.
+        objective: Such as ``sft``; empty where run.yaml can't be read.
         status: What became of it.
         step: Optimizer steps done, of ``num_steps`` (0: not known yet).
         loss: Of the newest step; None before.
@@ -44,7 +45,7 @@ class RunSummary:
     name: str
     model: str = ""
     method: str = ""
-    objective: str = ""
+    objective: ObjectiveName | Literal[""] = ""
     status: RunStatus = "new"
     step: int = 0
     num_steps: int = 0

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TextIO, cast
 from desktop_ft.core.errors import DesktopFtError
 
 if TYPE_CHECKING:
+    from desktop_ft.core.config.objectives import ObjectiveName
     from desktop_ft.core.data.tokenizer import ModelTokenizer
 
 Payload = Mapping[str, object]
@@ -100,11 +101,13 @@ def _view(payload: Payload) -> object:
 def _check(payload: Payload) -> object:
     """Load the data as the engine will, which refuses whatever training would refuse."""
     from desktop_ft.core.data.dataset import load_training_data
+    from desktop_ft.core.data.signals import SIGNALS, WHOLE_ANSWERS
 
     tokenizer = _tokenizer(payload)
     fraction, seed = payload.get("fraction"), payload.get("seed")
     if tokenizer is None or not isinstance(fraction, int | float) or not isinstance(seed, int):
         raise _bad_request("check needs model_dir, fraction and seed")
+    objective = _objective(payload) or "sft"
     data = load_training_data(
         _path(payload, "path"),
         _path(payload, "eval_path") if payload.get("eval_path") is not None else None,
@@ -116,19 +119,21 @@ def _check(payload: Payload) -> object:
         max_length=_optional_int(payload, "max_length"),
         assistant_only_loss=payload.get("assistant_only_loss") is not False,
         fixes=_texts(payload, "fixes"),
+        signal=SIGNALS[objective],
+        whole_answers=objective in WHOLE_ANSWERS,
     )
     return {
         "format": data.format,
-        "num_train_examples": len(data.train),
-        "num_eval_examples": len(data.eval),
-        "longest": max(len(example.input_ids) for example in data.train),
+        "num_train_examples": len(data.train_examples),
+        "num_eval_examples": len(data.eval_examples),
+        "longest": data.longest,
         "notes": list(data.notes),
     }
 
 
 TASKS: Mapping[str, Callable[[Payload], object]] = {"inspect": _inspect, "view": _view, "check": _check}
 """Tasks by name. Payload of all: path, model_dir, max_length, format, columns, fixes; view also rows, only and assistant_only_loss;
-check also eval_path, fraction, seed and assistant_only_loss."""
+check also eval_path, fraction, seed, assistant_only_loss and objective (``sft`` without it)."""
 
 
 def _path(payload: Payload, name: str) -> Path:
@@ -154,6 +159,16 @@ def _optional_int(payload: Payload, name: str) -> int | None:
 def _text(payload: Payload, name: str, default: str) -> str:
     value = payload.get(name)
     return value if isinstance(value, str) else default
+
+
+def _objective(payload: Payload) -> ObjectiveName | None:
+    """The objective asked about, if one is named."""
+    from desktop_ft.core.config.objectives import OBJECTIVES
+
+    value = payload.get("objective")
+    if value is not None and value not in OBJECTIVES:
+        raise _bad_request(f"there is no objective {value!r}")
+    return next((objective for objective in OBJECTIVES if objective == value), None)
 
 
 def _columns(payload: Payload) -> dict[str, str]:

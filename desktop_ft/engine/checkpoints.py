@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from desktop_ft.core.best_checkpoint import BestCheckpoint, read_best, write_best
 from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.core.eventlog import EventWriter
 from desktop_ft.core.events import CheckpointSaved, WarningRaised
@@ -28,13 +29,33 @@ class CheckpointStore:
     Args:
         run: The run's folder.
         events: Where a sealed checkpoint is told.
-        keep: How many to keep; the oldest goes when a new one is sealed.
+        keep: How many to keep; the oldest goes when a new one is sealed. The best one stays besides.
     """
 
     def __init__(self, run: RunDir, events: EventWriter, keep: int) -> None:
         self._run = run
         self._events = events
         self._keep = keep
+        self._candidate: BestCheckpoint | None = None
+
+    @property
+    def best(self) -> BestCheckpoint | None:
+        """The best checkpoint so far, or the one that is about to be."""
+        return self._candidate or read_best(self._run)
+
+    def mark_best(self, candidate: BestCheckpoint) -> None:
+        """This step measured better than every checkpoint: once it is sealed, it is the one that stays."""
+        self._candidate = candidate
+        if self.has(candidate.step):
+            self._settle_best(candidate.step)
+
+    def _settle_best(self, step: int) -> bool:
+        """Record the candidate where it is this step; otherwise it was never saved and counts no more."""
+        candidate, self._candidate = self._candidate, None
+        if candidate is None or candidate.step != step:
+            return False
+        write_best(self._run, candidate)
+        return True
 
     @property
     def unsealed(self) -> Path:
@@ -67,9 +88,16 @@ class CheckpointStore:
                 shutil.rmtree(target)
             folder.rename(target)
             sync_folder(self._run.checkpoints)
-        self._events.write(CheckpointSaved(step=step, path=target.relative_to(self._run.path).as_posix(), num_bytes=num_bytes))
+        is_best = self._settle_best(step)
+        path = target.relative_to(self._run.path).as_posix()
+        self._events.write(CheckpointSaved(step=step, path=path, num_bytes=num_bytes, is_best=is_best))
+        self._remove_old()
+
+    def _remove_old(self) -> None:
+        best = read_best(self._run)
         for checkpoint in list_checkpoints(self._run)[: -self._keep]:
-            _remove(checkpoint)
+            if best is None or checkpoint.step != best.step:
+                _remove(checkpoint)
 
     def newest_sound(self) -> Checkpoint | None:
         """Where to go on; damaged checkpoints after it are said and removed, so that their steps are saved again."""

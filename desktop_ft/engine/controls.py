@@ -55,10 +55,17 @@ class ControlFolder:
 
     def answer_stop(self) -> bool:
         """Whether a stop waits; it is answered, the others stay for the first step."""
-        stop = next((control for control in read_controls(self._run.path, self._last) if control.kind == "stop"), None)
+        stop = self._waiting_stop()
         if stop is not None:
             self.answer(stop)
         return stop is not None
+
+    def stop_waits(self) -> bool:
+        """Whether a stop waits; it goes on waiting."""
+        return self._waiting_stop() is not None
+
+    def _waiting_stop(self) -> Control | None:
+        return next((control for control in read_controls(self._run.path, self._last) if control.kind == "stop"), None)
 
     def answer(self, control: Control, *, accepted: bool = True, message: str = "") -> None:
         """Say what became of a request."""
@@ -101,6 +108,10 @@ class Controls(TrainerCallback):
         self._boundary: _Boundary | None = None
         self._is_epoch_new = False
 
+    def stop_waits(self) -> bool:
+        """Whether the run is to stop; for work within a micro-batch that takes long."""
+        return self._stop.is_set or self._folder.stop_waits()
+
     def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
         """Reading the first batch of an epoch draws random numbers, so its boundary lies before that."""
         self._mark_boundary(args, state)
@@ -113,16 +124,15 @@ class Controls(TrainerCallback):
         self._is_epoch_new = False
 
     def _mark_boundary(self, args: TrainingArguments, state: TrainerState) -> None:
-        if args.gradient_accumulation_steps > 1:
-            self._boundary = _Boundary(RandomState.capture(), int(state.num_input_tokens_seen))
+        self._boundary = _Boundary(RandomState.capture(), int(state.num_input_tokens_seen))
 
     def on_substep_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
-        """A micro-batch is done, the step is not."""
+        """A micro-batch is done, the step is not; or it is left while its answers are sampled."""
         self._obey(state, kwargs)
         if self._stop.is_set:
-            assert self._boundary is not None
-            self._boundary.random.restore()
-            state.num_input_tokens_seen = self._boundary.num_tokens
+            if self._boundary is not None:
+                self._boundary.random.restore()
+                state.num_input_tokens_seen = self._boundary.num_tokens
             control.should_training_stop = True
             control.should_save = True
 

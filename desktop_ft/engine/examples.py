@@ -5,27 +5,28 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
-from desktop_ft.core.config import DEMO, RunConfig
+from desktop_ft.core.config import RunConfig
 from desktop_ft.core.data.dataset import TrainingData, load_training_data
-from desktop_ft.core.data.records import Conversation, PromptCompletion
+from desktop_ft.core.data.records import has_turns
+from desktop_ft.core.data.signals import SIGNALS, WHOLE_ANSWERS
 from desktop_ft.core.data.tokenise import TokenisedExample
 from desktop_ft.core.data.tokenizer import ModelTokenizer
 from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.core.eventlog import EventWriter
 from desktop_ft.core.events import Progress, WarningRaised
+from desktop_ft.core.preflight import resolve_data
 
 _NUM_COMPARED: Final = 64
 _SECONDS_BETWEEN_PROGRESS: Final = 0.5
 
 
 def load_examples(config: RunConfig, tokenizer: ModelTokenizer, events: EventWriter, check_stop: Callable[[], None]) -> TrainingData:
-    """Both sides of a run's data, tokenised by core.
+    """Both sides of a run's data: ids where core tokenises, records where TRL does.
 
     Args:
         config: As the person stated it.
@@ -45,10 +46,10 @@ def load_examples(config: RunConfig, tokenizer: ModelTokenizer, events: EventWri
             told = time.monotonic()
             events.write(Progress(phase="tokenize", done=done, total=total))
 
-    data = config.data
+    data, objective = config.data, config.objective.kind
     return load_training_data(
-        _train_file(data.train),
-        None if data.eval is None else Path(data.eval),
+        resolve_data(data.train, objective),
+        None if data.eval is None else resolve_data(data.eval, objective),
         fraction=data.split.fraction,
         seed=config.seed,
         format=data.format,
@@ -58,21 +59,14 @@ def load_examples(config: RunConfig, tokenizer: ModelTokenizer, events: EventWri
         assistant_only_loss=data.assistant_only_loss,
         fixes=data.fixes,
         progress=tell,
+        signal=SIGNALS[objective],
+        whole_answers=objective in WHOLE_ANSWERS,
     )
-
-
-def _train_file(source: str) -> Path:
-    if source != DEMO:
-        return Path(source)
-    from desktop_ft.core.demo import demo_sft_file
-
-    return demo_sft_file()
 
 
 def are_chats(data: TrainingData) -> bool:
     """Whether the examples are written in the model's chat template, so that a prompt has to be as well."""
-    first = data.train_examples[0]
-    return isinstance(first, Conversation) or (isinstance(first, PromptCompletion) and not isinstance(first.prompt, str))
+    return has_turns(data.train_examples[0])
 
 
 def to_dataset(examples: Sequence[TokenisedExample]) -> Dataset:

@@ -15,6 +15,8 @@ from desktop_ft.core.eventlog import EventWriter
 from desktop_ft.core.events import EvaluationDone, PhaseChanged, StepDone
 from desktop_ft.engine.device import peak_memory_bytes
 from desktop_ft.engine.errors import Situation
+from desktop_ft.engine.finite import HOW_ON
+from desktop_ft.engine.keep_best import BestKeeper
 
 MAX_NON_FINITE_STEPS: Final = 3
 """So many steps in a row without a finite loss end the run; loss scaling in float16 may skip one or two."""
@@ -28,10 +30,14 @@ class Reporting(TrainerCallback):
         device: Whose memory is told.
         num_eval_examples: How many examples an evaluation reads.
         situation: Learns each step.
+        best: Judges each evaluation; None: the best checkpoint is not kept.
     """
 
-    def __init__(self, events: EventWriter, device: DeviceFacts, num_eval_examples: int, situation: Situation) -> None:
+    def __init__(
+        self, events: EventWriter, device: DeviceFacts, num_eval_examples: int, situation: Situation, best: BestKeeper | None = None
+    ) -> None:
         self._events = events
+        self._best = best
         self._device = device
         self._num_eval_examples = num_eval_examples
         self._situation = situation
@@ -89,7 +95,7 @@ class Reporting(TrainerCallback):
                 "loss_not_finite",
                 "The loss is no longer a number",
                 f"The loss was {loss} in {MAX_NON_FINITE_STEPS} steps in a row, up to step {step}; training on would not repair the model.",
-                "Resume from the last checkpoint after lowering training.learning_rate (try a third of it), or use bfloat16 or float32.",
+                HOW_ON,
             )
 
     def on_evaluate(
@@ -100,17 +106,18 @@ class Reporting(TrainerCallback):
         metrics: Mapping[str, float] | None = None,
         **kwargs: object,
     ) -> None:
-        """Tell an evaluation and go back to training."""
+        """Tell an evaluation, have it saved where it is the best so far, and go back to training."""
         found = cast("Mapping[str, float]", metrics or {})
-        self._events.write(
-            EvaluationDone(
-                step=state.global_step,
-                loss=found.get("eval_loss"),
-                num_examples=self._num_eval_examples,
-                seconds=found.get("eval_runtime", 0.0),
-                metrics=_metrics(found, "eval_"),
-            )
+        done = EvaluationDone(
+            step=state.global_step,
+            loss=found.get("eval_loss"),
+            num_examples=self._num_eval_examples,
+            seconds=found.get("eval_runtime", 0.0),
+            metrics=_metrics(found, "eval_"),
         )
+        self._events.write(done)
+        if self._best is not None and self._best.improves(done):
+            control.should_save = True
         self._events.write(PhaseChanged(phase="train"))
         self.restart_clock()
 
@@ -119,11 +126,11 @@ class Reporting(TrainerCallback):
         self.restart_clock()
 
 
-_OWN_FIELDS: Final = frozenset({"loss", "grad_norm", "learning_rate", "epoch", "num_tokens", "num_input_tokens_seen", "step"})
+_OWN_FIELDS: Final = frozenset({"loss", "grad_norm", "learning_rate", "epoch", "num_tokens", "num_input_tokens_seen", "step", "runtime"})
 _OWN_ENDINGS: Final = ("_runtime", "_per_second")
 
 
-def _metrics(logs: Mapping[str, float], prefix: str) -> dict[str, float]:
-    """What the objective tells besides the fields that every step has, under TRL's names."""
-    names = {name.removeprefix(prefix): float(value) for name, value in logs.items() if name.startswith(prefix)}
+def _metrics(logs: Mapping[str, float | None], prefix: str) -> dict[str, float]:
+    """What the objective tells besides the fields that every step has, under TRL's names; TRL has None where every value was NaN."""
+    names = {name.removeprefix(prefix): float(value) for name, value in logs.items() if name.startswith(prefix) and value is not None}
     return {name: value for name, value in names.items() if name not in _OWN_FIELDS and not name.endswith(_OWN_ENDINGS)}

@@ -13,13 +13,16 @@ from desktop_ft.core.base_model import base_hashes
 from desktop_ft.core.config import SETTINGS, Draft, RunConfig
 from desktop_ft.core.config.methods import weight_updates
 from desktop_ft.core.data.dataset import TrainingData
+from desktop_ft.core.data.signals import SIGNALS
 from desktop_ft.core.data.tokenizer import ModelTokenizer, load_tokenizer
 from desktop_ft.core.device import DeviceFacts
+from desktop_ft.core.device_check import check_device
 from desktop_ft.core.eventlog import EventWriter
 from desktop_ft.core.events import FinishStatus, Phase, PhaseChanged, RunStarted, WarningRaised
 from desktop_ft.core.models import ModelInfo, read_model, resolve_model
 from desktop_ft.core.processes import ProcessMark
 from desktop_ft.core.resolve import load_resolved, resolve, save_resolved
+from desktop_ft.core.reward_model import write_layout
 from desktop_ft.core.runs import Checkpoint, RunDir
 from desktop_ft.engine import environment
 from desktop_ft.engine.checkpoints import CheckpointStore, whole_folder
@@ -27,9 +30,15 @@ from desktop_ft.engine.controls import ControlFolder, Controls
 from desktop_ft.engine.device import Precision, detect_device, precision_of
 from desktop_ft.engine.errors import Situation
 from desktop_ft.engine.examples import Batches, are_chats, check_same_tokens, load_examples
+from desktop_ft.engine.finite import refuse_non_finite
+from desktop_ft.engine.keep_best import BestKeeper
 from desktop_ft.engine.load import load_adapter, load_base_model, load_hf_tokenizer, lora_config
+from desktop_ft.engine.methods.base import method_warnings, prepare_base
+from desktop_ft.engine.methods.quantization import quantization_of
+from desktop_ft.engine.methods.start import AdapterStart, make_plain
 from desktop_ft.engine.objectives import make_training
 from desktop_ft.engine.objectives.parts import Parts, Training
+from desktop_ft.engine.pair_scores import PairScores
 from desktop_ft.engine.quiet import quieten_libraries
 from desktop_ft.engine.reporting import Reporting
 from desktop_ft.engine.sampling import Sampling
@@ -95,7 +104,9 @@ class TrainingRun:
             config = self._settled(config)
         prepared = self._prepare(config, checkpoint)
         sampling = self._sampling(prepared)
-        training = self._training(prepared, self._model(prepared), store, sampling)
+        model = self._model(prepared)
+        start = AdapterStart(prepared.config, checkpoint.path if checkpoint else None)
+        training = self._training(prepared, model, start, store, sampling)
         num_steps = training.num_planned_steps()
         self._tell_start(prepared, training, num_steps)
         self._leave_if_stopped()
@@ -111,7 +122,7 @@ class TrainingRun:
                 return Outcome("stopped", training.step)
 
         self._enter("save", "Saving the trained model")
-        self._save(prepared, training)
+        self._save(prepared, training, start)
         sampling.sample(num_steps)
         return Outcome("completed", num_steps)
 
@@ -138,7 +149,9 @@ class TrainingRun:
         model_dir = resolve_model(config.model.source, config.model.revision)
         model_info = read_model(model_dir)
         device = detect_device()
-        own_tokenizer, tokenizer = load_tokenizer(model_dir), load_hf_tokenizer(model_dir)
+        check_device(config, device)
+        added = config.model.added_tokens
+        own_tokenizer, tokenizer = load_tokenizer(model_dir, added), load_hf_tokenizer(model_dir, added)
 
         self._enter("tokenize", "Turning the examples into tokens")
         data = load_examples(config, own_tokenizer, self._events, self._leave_if_stopped)
@@ -161,8 +174,7 @@ class TrainingRun:
 
     def _resolve(self, config: RunConfig, model_info: ModelInfo, device: DeviceFacts, data: TrainingData) -> RunConfig:
         """What every ``auto`` means; decided once."""
-        longest = max(len(example.input_ids) for example in data.train)
-        resolved = resolve(config, model_info, device, len(data.train), len(data.eval), longest)
+        resolved = resolve(config, model_info, device, len(data.train_examples), len(data.eval_examples), data.longest)
         save_resolved(resolved, self._run.resolved_file)
         return resolved.config
 
@@ -177,21 +189,30 @@ class TrainingRun:
         self._enter("load", f"Loading {prepared.model_info.name}")
         config = prepared.config
         precision = self._precision(prepared)
+        if config.objective.kind == "reward":
+            from desktop_ft.engine.objectives import reward
+
+            is_new = prepared.checkpoint is None
+            return reward.load_model(config, prepared.model_info.path, prepared.tokenizer, precision, prepared.device, is_new=is_new)
         model = load_base_model(
             prepared.model_info.path,
             precision.weights,
             config.model.attention,
             prepared.device,
-            quantization=config.method.quantization if config.method.kind == "qlora" else None,
+            quantization=quantization_of(config),
         )
         self._leave_if_stopped()
+        prepare_base(config, model, prepared.tokenizer)
         return load_adapter(model, Path(config.model.adapter)) if config.model.adapter else model
 
-    def _training(self, prepared: _Prepared, model: PreTrainedModel | PeftModel, store: CheckpointStore, sampling: Sampling) -> Training:
-        config = prepared.config
-        has_new_adapter = config.method.kind != "full" and config.model.adapter is None
+    def _training(
+        self, prepared: _Prepared, model: PreTrainedModel | PeftModel, start: AdapterStart, store: CheckpointStore, sampling: Sampling
+    ) -> Training:
+        config, is_new = prepared.config, prepared.checkpoint is None
+        has_new_adapter = config.method.kind != "full" and config.model.adapter is None and config.objective.kind != "reward"
+        best = BestKeeper(store, config.objective.kind) if config.output.keep_best else None
         callbacks = (
-            Reporting(self._events, prepared.device, len(prepared.data.eval_examples), self._situation),
+            Reporting(self._events, prepared.device, len(prepared.data.eval_examples), self._situation, best),
             sampling,
             Controls(self._controls, self._stop, config, sampling.sample, self._events),
         )
@@ -201,36 +222,41 @@ class TrainingRun:
                 model_dir=prepared.model_info.path,
                 model=model,
                 tokenizer=prepared.tokenizer,
-                peft_config=lora_config(config, cast("PreTrainedModel", model)) if has_new_adapter else None,
+                peft_config=lora_config(config, cast("PreTrainedModel", model), is_new=is_new) if has_new_adapter else None,
                 device=prepared.device,
                 precision=self._precision(prepared),
                 data=prepared.data,
                 store=store,
                 events=self._events,
                 callbacks=callbacks,
-                is_new=prepared.checkpoint is None,
+                is_new=is_new,
+                start=start,
             )
         )
         sampling.attach(cast("PreTrainedModel", training.trained), prepared.tokenizer)
         return training
 
     def _sampling(self, prepared: _Prepared) -> Sampling:
-        evaluation = prepared.config.evaluation
-        return Sampling(
-            evaluation.sample_prompts,
-            evaluation.sample_max_new_tokens,
-            cast("int", evaluation.eval_steps),
-            self._events,
-            as_chat=are_chats(prepared.data) and prepared.tokenizer.chat_template is not None,
-        )
+        evaluation, every = prepared.config.evaluation, cast("int", prepared.config.evaluation.eval_steps)
+        as_chat = are_chats(prepared.data) and prepared.tokenizer.chat_template is not None
+        prompts = evaluation.sample_prompts
+        if prepared.config.objective.kind == "reward":
+            pairs, max_length = prepared.data.eval_examples, prepared.config.data.max_length
+            return PairScores(pairs, max_length, every, self._events, as_chat=as_chat, has_prompts=bool(prompts))
+        return Sampling(prompts, evaluation.sample_max_new_tokens, every, self._events, as_chat=as_chat)
 
     # --- the result ---
 
-    def _save(self, prepared: _Prepared, training: Training) -> None:
+    def _save(self, prepared: _Prepared, training: Training, start: AdapterStart) -> None:
+        refuse_non_finite(training.trained, training.step)
         target = self._run.adapter if prepared.config.method.kind != "full" else self._run.model
         with whole_folder(target) as folder:
-            cast("PreTrainedModel", training.trained).save_pretrained(folder)
+            _save_trained(training.trained, folder)
             prepared.tokenizer.save_pretrained(folder)
+            start.write(folder)
+            make_plain(folder)
+            if prepared.config.objective.kind == "reward":
+                write_layout(folder, as_chat=are_chats(prepared.data))
 
     # --- telling ---
 
@@ -257,7 +283,18 @@ class TrainingRun:
                 device_bytes=device.total_bytes,
             )
         )
-        for warning in Batches(training.num_rows(), global_batch_size, is_packed=bool(prepared.config.data.packing)).warnings():
+        if SIGNALS[prepared.config.objective.kind] != "prompts":  # what is left of prompts, their trainer says
+            for warning in Batches(training.num_rows(), global_batch_size, is_packed=bool(prepared.config.data.packing)).warnings():
+                self._events.write(warning)
+        for warning in method_warnings(prepared.config, training.trained):
             self._events.write(warning)
         for note in data.notes:
             self._events.write(WarningRaised(code="data_note", title="About the data", message=note))
+
+
+def _save_trained(model: PreTrainedModel | PeftModel, folder: Path) -> None:
+    """The trained adapter alone: TRL keeps a copy of the starting one beside it as the reference."""
+    if isinstance(model, PeftModel):
+        model.save_pretrained(str(folder), selected_adapters=["default"])
+    else:
+        model.save_pretrained(folder)

@@ -19,12 +19,14 @@ from desktop_ft.core.events import (
     ErrorRaised,
     EvaluationDone,
     Event,
+    GeneralLoss,
     Phase,
     PhaseChanged,
     Progress,
     RunFinished,
     RunStarted,
     SampleDone,
+    StageStarted,
     StepDone,
     WarningRaised,
 )
@@ -39,6 +41,8 @@ Part = Literal["status", "progress", "curves", "samples", "checkpoints", "messag
 _PARTS: Final = cast("tuple[Part, ...]", get_args(Part))
 _PACE_STEPS: Final = 500
 """Of a long batch only the newest steps say anything about the pace."""
+MOST_SAMPLED: Final = 200
+"""Answers sampled in training that are kept; the newest."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,9 @@ class RunModel(QObject):
         evaluations: Every one, by step.
         best_evaluation: The lowest evaluation loss.
         samples: By prompt, in order of the prompts; each list rises by step, step 0 is before training.
+        sampled: Answers sampled in training with their rewards, oldest first; the newest `MOST_SAMPLED`.
+        general_losses: Losses on the general text that is not trained on, by step; their rise is forgetting.
+        stage: The stage that goes, of a run of several; None where there is only one.
         warnings: As they came.
         sessions: Every start and resume of an engine, by time; ``finishes`` every end in order.
         requests: Answers to requests, as they came.
@@ -110,6 +117,9 @@ class RunModel(QObject):
         self.evaluations: list[EvaluationDone] = []
         self.best_evaluation: BestEvaluation | None = None
         self.samples: dict[str, list[SampleDone]] = {}
+        self.sampled: list[SampleDone] = []
+        self.general_losses: list[GeneralLoss] = []
+        self.stage: StageStarted | None = None
         self.warnings: list[WarningRaised] = []
         self.sessions: list[RunStarted] = []
         self.finishes: list[RunFinished] = []
@@ -159,7 +169,15 @@ class RunModel(QObject):
         Args:
             high_bytes: The upper end of the memory estimate.
         """
-        return health(self.curves.steps_at_both_ends(), self.evaluations, predicted_bytes=self.predicted_bytes, high_bytes=high_bytes)
+        return health(
+            self.curves.steps_at_both_ends(),
+            self.evaluations,
+            objective="sft" if self.config is None else self.config.objective.kind,
+            general=self.general_losses,
+            samples=self.sampled,
+            predicted_bytes=self.predicted_bytes,
+            high_bytes=high_bytes,
+        )
 
     # --- folding -----------------------------------------------------------------------------------------------------
 
@@ -202,9 +220,13 @@ class RunModel(QObject):
             case EvaluationDone():
                 self._on_evaluation(event)
             case SampleDone():
-                kept = [sample for sample in self.samples.get(event.prompt, []) if sample.step < event.step]
-                self.samples[event.prompt] = [*kept, event]
-                self._changed.add("samples")
+                self._on_sample(event)
+            case GeneralLoss():
+                self.general_losses = [*(earlier for earlier in self.general_losses if earlier.step < event.step), event]
+                self._changed.add("curves")
+            case StageStarted():
+                self.stage = event
+                self._changed.add("progress")
             case CheckpointSaved():
                 self.checkpoints[event.step] = event
                 self._changed.add("checkpoints")
@@ -247,9 +269,21 @@ class RunModel(QObject):
         self.pace.add_pause(event.seconds)
         self._changed.add("curves")
 
+    def _on_sample(self, event: SampleDone) -> None:
+        if event.sampled:
+            self.sampled = [*self.sampled, event][-MOST_SAMPLED:]
+        else:
+            kept = [sample for sample in self.samples.get(event.prompt, []) if sample.step < event.step]
+            self.samples[event.prompt] = [*kept, event]
+        self._changed.add("samples")
+
     def _forget_after(self, step: int) -> None:
         """What a resumed run does again must not be there twice."""
         self.curves.cut(step)
+        self.sampled = [sample for sample in self.sampled if sample.step <= step]
+        self.general_losses = [event for event in self.general_losses if event.step <= step]
+        if self.stage is not None and self.stage.first_step > step + 1:
+            self.stage = None
         self.samples = {prompt: [sample for sample in found if sample.step <= step] for prompt, found in self.samples.items()}
         self.checkpoints = {saved: event for saved, event in self.checkpoints.items() if saved <= step}
         self.evaluations = [event for event in self.evaluations if event.step <= step]

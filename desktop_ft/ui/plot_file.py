@@ -34,8 +34,9 @@ def render_loss_png(run_dir: Path, out: Path, *, dark: bool = False) -> None:
     if app is None:
         os.environ["QT_QPA_PLATFORM"] = "offscreen"
         app = QApplication([])
+    from desktop_ft.ui.kit.chart_box import ChartBox
     from desktop_ft.ui.kit.plot_export import write_png
-    from desktop_ft.ui.kit.plots import ChartBox, CurvePlot
+    from desktop_ft.ui.kit.plots import CurvePlot
     from desktop_ft.ui.kit.theme import theme_manager
     from desktop_ft.ui.run_page.charts import add_loss_series, smoothing_of, usual_smoothing
 

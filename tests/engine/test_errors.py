@@ -43,7 +43,7 @@ def test_a_loss_that_is_no_number_ends_the_run(new_run: NewRun, settings: dict[s
         return loss * float("nan") if self.state.global_step >= 1 else loss
 
     monkeypatch.setattr(SftTraining, "compute_loss", broken)
-    run = new_run("nan", settings)
+    run = new_run("nan", {**settings, "output.save_steps": 100})
     error = failure(run)
     assert error.code == "loss_not_finite"
     assert "up to step 4" in error.message

@@ -172,7 +172,7 @@ def test_the_record_is_complete(run: RunDir, tiny: Path) -> None:
         (4, "checkpoints/step-000004"),
         (5, "checkpoints/step-000005"),
     ]
-    assert sorted(path.name for path in run.checkpoints.iterdir()) == [".unsealed", "step-000004", "step-000005"]
+    assert sorted(path.name for path in run.checkpoints.iterdir()) == [".unsealed", "best.json", "step-000004", "step-000005"]
     assert (run.adapter / "tokenizer.json").is_file()
     assert not [path for path in run.path.iterdir() if "unfinished" in path.name]
 

@@ -13,7 +13,20 @@ from tests.conftest import ROOT
 
 QT_WIDGETS = ("PySide6.QtWidgets", "PySide6.QtGui")
 HEAVY = (
-    *("pyarrow", "tokenizers", "jinja2", "pynvml", "huggingface_hub", "safetensors", "psutil", "numpy", "pandas", "keyring"),
+    *(
+        "pyarrow",
+        "tokenizers",
+        "jinja2",
+        "pynvml",
+        "huggingface_hub",
+        "safetensors",
+        "psutil",
+        "numpy",
+        "pandas",
+        "keyring",
+        "regex",
+        "jsonschema_rs",
+    ),
     *("PySide6", "pyqtgraph"),
 )
 LIGHT_MODULES = ("config", "errors", "events", "files", "units", "validation", "workspace")

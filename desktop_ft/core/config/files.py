@@ -110,7 +110,14 @@ def _with_absolute(values: Mapping[str, object], keys: Sequence[str], folder: Pa
     inner = values[key]
     if not rest:
         return {**values, key: _absolute(inner, folder, is_model=is_model)}
-    return {**values, key: _with_absolute(cast("Values", inner), rest, folder, is_model=is_model) if isinstance(inner, dict) else inner}
+    if rest[0] == "*" and isinstance(inner, list | tuple):
+        entries = cast("Sequence[object]", inner)
+        return {**values, key: [_inside(entry, rest[1:], folder, is_model=is_model) for entry in entries]}
+    return {**values, key: _inside(inner, rest, folder, is_model=is_model)}
+
+
+def _inside(inner: object, keys: Sequence[str], folder: Path, *, is_model: bool) -> object:
+    return _with_absolute(cast("Values", inner), keys, folder, is_model=is_model) if isinstance(inner, dict) else inner
 
 
 def _absolute(value: object, folder: Path, *, is_model: bool) -> object:

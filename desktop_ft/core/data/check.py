@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 from desktop_ft.core.data.fixes import MALFORMED, OVER_LENGTH, Numbered, empty_answers, exact_duplicates, keep
 from desktop_ft.core.data.formats import AUTO, resolve_format
 from desktop_ft.core.data.lengths import Lengths, measure
+from desktop_ft.core.data.prepared import count_tokens
 from desktop_ft.core.data.read import MalformedRow, read_rows
 from desktop_ft.core.data.records import PlainText, answers
-from desktop_ft.core.data.tokenise import ROW_ERRORS, tokenise
+from desktop_ft.core.data.signals import adapt, natural_signal
+from desktop_ft.core.data.tokenise import ROW_ERRORS
 from desktop_ft.core.errors import DesktopFtError
 
 if TYPE_CHECKING:
@@ -167,7 +169,8 @@ def _token_counts(
     refused: list[MalformedRow] = []
     for done, (index, example) in enumerate(examples, start=1):
         try:
-            counts[index] = len(tokenise(example, tokenizer, max_length=None, assistant_only_loss=False).input_ids)
+            learnt = adapt(example, index + 1, natural_signal(example), as_chat=tokenizer.chat_template is not None)
+            counts[index] = max(count_tokens(one, tokenizer) for one in learnt)
         except DesktopFtError as error:
             if error.code not in ROW_ERRORS:
                 raise

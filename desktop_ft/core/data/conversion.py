@@ -26,21 +26,23 @@ def sharegpt_example(columns: Columns, number: int) -> Example:
 def alpaca_example(columns: Columns, number: int) -> Example:
     """Alpaca's shape as a chat: the input follows the instruction after a blank line; history is earlier pairs."""
     instruction = to_text(columns.get("instruction"), number, "instruction")
-    question = _question(instruction, columns.get("input"), number)
+    question = question_text(instruction, columns.get("input"), number)
     answer = to_text(columns.get("output"), number, "output")
     messages = (*_history(columns.get("history"), number), Message("user", question), Message("assistant", answer))
     return Conversation(with_system(messages, columns.get("system"), number))
 
 
 def prompt_completion_example(columns: Columns, number: int) -> Example:
-    """A prompt and a completion: both text, or both lists of turns."""
+    """A prompt and a completion: both text, or both turns; text after turns is what the assistant says."""
     prompt, completion = columns.get("prompt"), columns.get("completion")
-    if _is_chat(prompt) != _is_chat(completion):
-        raise malformed_row(number, "one of prompt and completion is text and the other a list of turns.")
-    if not _is_chat(prompt):
+    if not is_chat(prompt):
+        if is_chat(completion):
+            raise malformed_row(number, "one of prompt and completion is text and the other a list of turns.")
         return PromptCompletion(to_text(prompt, number, "prompt"), to_text(completion, number, "completion"))
-    turns = require_answer(to_messages(completion, number, "completion"), number)
-    return PromptCompletion(to_messages(prompt, number, "prompt"), turns)
+    before = to_messages(prompt, number, "prompt")
+    if not is_chat(completion):
+        return PromptCompletion(before, (Message("assistant", to_text(completion, number, "completion")),))
+    return PromptCompletion(before, require_answer(to_messages(completion, number, "completion"), number))
 
 
 def qa_example(columns: Columns, number: int) -> Example:
@@ -55,41 +57,14 @@ def text_example(columns: Columns, number: int) -> Example:
     return PlainText(to_text(columns.get("text"), number, "text"))
 
 
-def preference_example(columns: Columns, number: int) -> Example:
-    """The chosen answer of a pair, with its prompt if that stands apart."""
-    prompt, chosen = columns.get("prompt"), columns.get("chosen")
-    if prompt is None:
-        if _is_chat(chosen):
-            return Conversation(require_answer(to_messages(chosen, number, "chosen"), number))
-        return PlainText(to_text(chosen, number, "chosen"))
-    if _is_chat(prompt):
-        before = to_messages(prompt, number, "prompt")
-    else:
-        before = (Message("user", _question(to_text(prompt, number, "prompt"), columns.get("input"), number)),)
-    before = with_system(before, columns.get("system"), number)
-    return Conversation((*before, *_answer_after(before, chosen, number)))
-
-
-def sharegpt_preference_example(columns: Columns, number: int) -> Example:
-    """The chosen answer of a pair after its ShareGPT turns."""
-    before = with_system(to_messages(columns.get("conversations"), number, "conversations"), columns.get("system"), number)
-    return Conversation((*before, *_answer_after(before, columns.get("chosen"), number)))
-
-
-def _answer_after(before: tuple[Message, ...], answer: object, number: int) -> tuple[Message, ...]:
-    """The turns that an answer adds; a chosen list often repeats the prompt's turns."""
-    if not _is_chat(answer):
-        return (Message("assistant", to_text(answer, number, "chosen")),)
-    messages = require_answer(to_messages(answer, number, "chosen"), number)
-    return messages[len(before) :] if messages[: len(before)] == before else messages
-
-
-def _question(instruction: str, extra: object, number: int) -> str:
+def question_text(instruction: str, extra: object, number: int) -> str:
+    """An instruction, and what it is about after a blank line."""
     context = "" if extra is None else to_text(extra, number, "input")
     return f"{instruction}\n\n{context}" if context.strip() else instruction
 
 
-def _is_chat(value: object) -> bool:
+def is_chat(value: object) -> bool:
+    """Whether a column holds turns."""
     turns = as_turns(value)
     return holds_role_content(turns) or holds_from_value(turns)
 

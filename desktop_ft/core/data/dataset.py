@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from desktop_ft.core.data.fingerprint import Fingerprint, example_fingerprint, file_fingerprint
+from desktop_ft.core.data.fingerprint import Fingerprint, example_fingerprint, file_fingerprint, prompt_fingerprint
 from desktop_ft.core.data.fixes import MALFORMED, OVER_LENGTH, Kept, dropped_note, keep, nothing_left
-from desktop_ft.core.data.formats import PREFERENCE_FORMATS, Detection, resolve_format, to_example
+from desktop_ft.core.data.formats import Detection, resolve_format, to_example
+from desktop_ft.core.data.learning import Learning, in_order, learning_from
+from desktop_ft.core.data.notes import row_notes, source_notes
+from desktop_ft.core.data.prepared import NumberedExample, Options, Progress, Row, Steps, check_learnt, prepare
 from desktop_ft.core.data.read import Rows, read_rows
-from desktop_ft.core.data.records import Conversation, Example, Judged, PlainText, Preference, PromptCompletion, Task
+from desktop_ft.core.data.records import Example
+from desktop_ft.core.data.signals import TOKENISED_HERE, Signal
 from desktop_ft.core.data.split import split_indices
-from desktop_ft.core.data.tokenise import ROW_ERRORS, TokenisedExample, check_supervised, tokenise_row
+from desktop_ft.core.data.tokenise import TokenisedExample
 from desktop_ft.core.errors import DesktopFtError
 
 if TYPE_CHECKING:
     from desktop_ft.core.data.tokenizer import ModelTokenizer
-
-Progress = Callable[[int, int], None]
-NumberedExample = tuple[int, Example]
-_PROGRESS_EVERY = 64
 
 
 @dataclass(frozen=True)
@@ -29,15 +29,16 @@ class TrainingData:
     """Both sides of a run's data.
 
     Attributes:
-        train: Examples to learn from, in file order; those without a learnt token are left out.
-        eval: Examples held out, likewise.
+        train: Ids to learn from, where the signal is ``answers`` or ``text``; else empty, for TRL tokenises the examples itself.
+        eval: Ids held out, likewise.
         format: The format of the training file.
-        num_rows: Rows read, of both files.
+        num_rows: Examples read, of both files; a pair that is learnt as two judgments counts twice.
         fingerprints: ``train`` and, if there is an evaluation file, ``eval``.
-        num_masked: Examples left out because no token of them is learnt.
-        num_truncated: Examples that were cut off at the maximum length, of those that are kept.
-        train_examples: The examples behind ``train``, in the same order.
-        eval_examples: The examples behind ``eval``, in the same order.
+        num_masked: Examples left out because no token of them is learnt, or because their prompt does not fit.
+        num_truncated: Examples that are cut off at the maximum length, of those that are kept.
+        train_examples: What is learnt from, in file order; where pairs become judgments, the chosen answers before the rejected ones.
+        eval_examples: What is held out, likewise.
+        longest: Tokens of the longest training example after cutting: of a pair the longer answer with its prompt, of a task the prompt.
         notes: What a person should know, in sentences.
     """
 
@@ -50,6 +51,7 @@ class TrainingData:
     num_truncated: int
     train_examples: list[Example]
     eval_examples: list[Example]
+    longest: int
     notes: tuple[str, ...]
 
 
@@ -66,66 +68,65 @@ def load_training_data(  # noqa: PLR0913 (the fields of data in run.yaml)
     assistant_only_loss: bool,
     fixes: Collection[str] = (),
     progress: Progress | None = None,
+    signal: Signal = "answers",
+    whole_answers: bool = False,
 ) -> TrainingData:
     """Read, convert, split and tokenise.
 
     Args:
         train: The training file.
         eval: The evaluation file; without one, ``fraction`` of the training file is held out.
-        fraction: Share to hold out, 0 for none.
+        fraction: Share to hold out, 0 for none; pairs, judgments and tasks of one prompt stay on one side.
         seed: Of the split.
         format: A format's name, or ``auto``.
         columns: Roles mapped to columns by hand.
         tokenizer: The model's.
-        max_length: Longest sequence in tokens, or None.
+        max_length: Longest sequence in tokens, or None. A prompt that the model is to answer is never cut: if it is longer, it is left out.
         assistant_only_loss: As in `tokenise.tokenise`.
         fixes: What to leave out, in both files (``data.fixes``).
         progress: Called with (examples done, examples in all), now and then and at the end; what it raises passes through.
+        signal: What the objective learns from (`signals.SIGNALS`).
+        whole_answers: Leave out pairs longer than ``max_length`` instead of cutting them, as a reward model's trainer does.
 
     Raises:
         DesktopFtError: Whatever is wrong with the files, the rows or the template; a malformed row is named by its number.
+            ``data_wrong_for_objective`` if the file holds nothing of the kind that the objective learns from.
     """
+    as_chat = tokenizer.chat_template is not None
     fingerprints = {"train": file_fingerprint(train)}
-    detection, examples, dropped = load_examples(train, format, columns, fixes)
+    source = _learning(train, format, columns, fixes, signal, as_chat=as_chat)
     if eval is not None:
         fingerprints["eval"] = file_fingerprint(eval)
-        _, held_out, _ = load_examples(eval, format, columns, fixes)
-        learnt = examples
+        learnt, held_out = in_order(source.groups), in_order(_learning(eval, format, columns, fixes, signal, as_chat=as_chat).groups)
     else:
-        split = split_indices([example_fingerprint(example) for _, example in examples], fraction, seed)
-        learnt, held_out = [examples[index] for index in split.train], [examples[index] for index in split.eval]
-    steps = _Steps(len(learnt) + len(held_out), progress)
-    options = _Options(tokenizer, max_length, assistant_only_loss, MALFORMED in fixes)
-    train_side, eval_side = _tokenised(learnt, options, steps), _tokenised(held_out, options, steps)
-    num_refused = len(learnt) + len(held_out) - len(train_side) - len(eval_side)
-    if num_refused:
-        dropped[MALFORMED] = dropped.get(MALFORMED, 0) + num_refused
-    if OVER_LENGTH in fixes:
-        num_before = len(train_side) + len(eval_side)
-        train_side, eval_side = _whole(train_side), _whole(eval_side)
-        dropped[OVER_LENGTH] = num_before - len(train_side) - len(eval_side)
-    if dropped and not train_side:
-        raise nothing_left(train.name, dropped)
-    check_supervised([tokenised for _, tokenised in train_side])
-    kept_train, kept_eval = _kept(train_side), _kept(eval_side)
+        learnt, held_out = _split(source, fraction, seed, signal)
+    options = Options(tokenizer, max_length, assistant_only_loss, MALFORMED in fixes)
+    sides = _counted(learnt, held_out, options, progress)
+    sides = _without_what_is_left_out(sides, source.dropped, drops_long=OVER_LENGTH in fixes, whole_answers=whole_answers)
+    if sides.dropped and not sides.train:
+        raise nothing_left(train.name, sides.dropped)
+    check_learnt(sides.train, sides.num_long)
+    kept_train, kept_eval = _kept(sides.train), _kept(sides.eval)
     _check_eval(eval, kept_eval)
-    num_masked = len(train_side) + len(eval_side) - len(kept_train) - len(kept_eval)
-    kept = [tokenised for _, tokenised in (*kept_train, *kept_eval)]
+    kept = [*kept_train, *kept_eval]
+    notes = (
+        *source_notes(source.detection.format, signal, source.num_repeated),
+        *filter(None, [dropped_note(sides.dropped)]),
+        *row_notes(sides.rows, num_long=sides.num_long, assistant_only_loss=assistant_only_loss and signal == "answers"),
+        *(["Nothing was held out: there is only one distinct example."] if fraction > 0 and not held_out else []),
+    )
     return TrainingData(
-        train=[tokenised for _, tokenised in kept_train],
-        eval=[tokenised for _, tokenised in kept_eval],
-        format=detection.format,
+        train=[row.tokens for row in kept_train if row.tokens is not None],
+        eval=[row.tokens for row in kept_eval if row.tokens is not None],
+        format=source.detection.format,
         num_rows=len(learnt) + len(held_out),
         fingerprints=fingerprints,
-        num_masked=num_masked,
-        num_truncated=sum(tokenised.truncated for tokenised in kept),
-        train_examples=[example for example, _ in kept_train],
-        eval_examples=[example for example, _ in kept_eval],
-        notes=(
-            *_format_notes(detection.format),
-            *filter(None, [dropped_note(dropped)]),
-            *_notes(learnt, kept, num_masked, fraction > 0 and not held_out, assistant_only_loss),
-        ),
+        num_masked=len(sides.rows) - len(kept),
+        num_truncated=sum(row.is_cut for row in kept),
+        train_examples=[row.example for row in kept_train],
+        eval_examples=[row.example for row in kept_eval],
+        longest=max(row.num_tokens for row in kept_train),
+        notes=notes,
     )
 
 
@@ -160,56 +161,70 @@ def _error_of_row(rows: Rows, number: int, detection: Detection) -> DesktopFtErr
     raise AssertionError(number)
 
 
+def _learning(
+    path: Path, format_name: str, columns: Mapping[str, str], fixes: Collection[str], signal: Signal, *, as_chat: bool
+) -> Learning:
+    detection, examples, dropped = load_examples(path, format_name, columns, fixes)
+    return learning_from(detection, examples, dropped, signal, as_chat=as_chat, skips_malformed=MALFORMED in fixes)
+
+
+def _split(source: Learning, fraction: float, seed: int, signal: Signal) -> tuple[list[NumberedExample], list[NumberedExample]]:
+    fingerprint = example_fingerprint if signal in TOKENISED_HERE else prompt_fingerprint
+    split = split_indices([fingerprint(group[0][1]) for group in source.groups], fraction, seed)
+    return in_order([source.groups[index] for index in split.train]), in_order([source.groups[index] for index in split.eval])
+
+
 @dataclass(frozen=True)
-class _Options:
-    tokenizer: ModelTokenizer
-    max_length: int | None
-    assistant_only_loss: bool
-    skips_refused: bool
+class _Sides:
+    """Both sides, counted.
+
+    Attributes:
+        train: To learn from.
+        eval: Held out.
+        dropped: Rows left out as asked, by fix.
+        num_long: Pairs left out because their objective takes whole answers.
+    """
+
+    train: list[Row]
+    eval: list[Row]
+    dropped: Mapping[str, int]
+    num_long: int = 0
+
+    @property
+    def rows(self) -> list[Row]:
+        """Those of both sides."""
+        return [*self.train, *self.eval]
 
 
-class _Steps:
-    """Counts examples over both sides."""
-
-    def __init__(self, total: int, report: Progress | None) -> None:
-        self._total = total
-        self._done = 0
-        self._report = report
-
-    def advance(self) -> None:
-        """One more example is done."""
-        self._done += 1
-        if self._report is not None and (self._done % _PROGRESS_EVERY == 0 or self._done == self._total):
-            self._report(self._done, self._total)
+def _counted(learnt: Sequence[NumberedExample], held_out: Sequence[NumberedExample], options: Options, progress: Progress | None) -> _Sides:
+    steps = Steps(len(learnt) + len(held_out), progress)
+    train, eval_side = prepare(learnt, options, steps), prepare(held_out, options, steps)
+    num_refused = len(learnt) + len(held_out) - len(train) - len(eval_side)
+    return _Sides(train, eval_side, {MALFORMED: num_refused} if num_refused else {})
 
 
-_Side = list[tuple[Example, TokenisedExample]]
+def _without_what_is_left_out(sides: _Sides, dropped: Mapping[str, int], *, drops_long: bool, whole_answers: bool) -> _Sides:
+    """Leave out what is too long, if that is asked for or in the nature of the objective, and add up what was left out."""
+    counts = dict(dropped)
+    for fix, count in sides.dropped.items():
+        counts[fix] = counts.get(fix, 0) + count
+    if not drops_long and not whole_answers:
+        return _Sides(sides.train, sides.eval, counts)
+    num_long = sum(row.is_cut for row in sides.rows)
+    if drops_long:
+        counts[OVER_LENGTH] = num_long
+    return _Sides(_whole(sides.train), _whole(sides.eval), counts, 0 if drops_long else num_long)
 
 
-def _tokenised(examples: Iterable[NumberedExample], options: _Options, steps: _Steps) -> _Side:
-    side: _Side = []
-    for number, example in examples:
-        try:
-            tokenised = tokenise_row(
-                example, number, options.tokenizer, max_length=options.max_length, assistant_only_loss=options.assistant_only_loss
-            )
-            side.append((example, tokenised))
-        except DesktopFtError as error:
-            if not options.skips_refused or error.code not in ROW_ERRORS:
-                raise
-        steps.advance()
-    return side
+def _kept(side: Sequence[Row]) -> list[Row]:
+    return [row for row in side if row.is_learnt]
 
 
-def _kept(side: _Side) -> _Side:
-    return [pair for pair in side if pair[1].num_supervised > 0]
+def _whole(side: Sequence[Row]) -> list[Row]:
+    return [row for row in side if not row.is_cut]
 
 
-def _whole(side: _Side) -> _Side:
-    return [pair for pair in side if not pair[1].truncated]
-
-
-def _check_eval(path: Path | None, kept: _Side) -> None:
+def _check_eval(path: Path | None, kept: Sequence[Row]) -> None:
     if path is not None and not kept:
         raise DesktopFtError(
             "data_all_masked",
@@ -217,40 +232,3 @@ def _check_eval(path: Path | None, kept: _Side) -> None:
             f"All examples of {path.name} are masked from start to end, so no evaluation loss can be computed.",
             "Raise the maximum length so that the answers fit, or leave the evaluation file out.",
         )
-
-
-def _format_notes(format_name: str) -> tuple[str, ...]:
-    if format_name in PREFERENCE_FORMATS:
-        return ("These are preference pairs; supervised fine-tuning learns the chosen answers and leaves the rejected ones out.",)
-    return ()
-
-
-def _notes(
-    learnt: Sequence[NumberedExample], kept: Sequence[TokenisedExample], num_masked: int, lacks_eval: bool, assistant_only_loss: bool
-) -> tuple[str, ...]:
-    notes: list[str] = []
-    if num_masked:
-        notes.append(f"{num_masked} examples are left out: no token of them is learnt (the prompt alone fills the maximum length).")
-    num_truncated = sum(example.truncated for example in kept)
-    if num_truncated:
-        notes.append(f"{num_truncated} of {len(kept)} examples are longer than the maximum length and are cut off at the end.")
-    num_without_end = sum(not example.ends_with_eos and not example.truncated for example in kept)
-    if num_without_end:
-        notes.append(f"{num_without_end} examples do not teach the model to stop: no end token is learnt at their end.")
-    if lacks_eval:
-        notes.append("Nothing was held out: there is only one distinct example.")
-    if assistant_only_loss and not any(_has_turns(example) for _, example in learnt):
-        notes.append("Training on the assistant's turns only does not apply: these examples have no turns.")
-    return tuple(notes)
-
-
-def _has_turns(example: Example) -> bool:
-    match example:
-        case Conversation():
-            return True
-        case PromptCompletion(prompt, _):
-            return not isinstance(prompt, str)
-        case Preference(prompt, _, _) | Judged(prompt, _, _) | Task(prompt, _):
-            return not isinstance(prompt, str)
-        case PlainText():
-            return False

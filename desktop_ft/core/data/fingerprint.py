@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from desktop_ft.core.data.records import Example, canonical
+from desktop_ft.core.data.records import Example, canonical, canonical_prompt
 from desktop_ft.core.errors import DesktopFtError
 
 
@@ -46,7 +46,16 @@ def file_fingerprint(path: Path) -> Fingerprint:
 
 def example_fingerprint(example: Example) -> str:
     """Hash of what an example says, hexadecimal; equal for equal examples from any file or format."""
-    text = json.dumps(canonical(example), ensure_ascii=True, separators=(",", ":"))
+    return _hash(canonical(example))
+
+
+def prompt_fingerprint(example: Example) -> str:
+    """Hash of the prompt that an example answers; of all of it where it has none. Keeps the answers to one prompt together."""
+    return _hash(canonical_prompt(example))
+
+
+def _hash(shape: list[object]) -> str:
+    text = json.dumps(shape, ensure_ascii=True, separators=(",", ":"))
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 

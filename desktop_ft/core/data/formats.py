@@ -1,7 +1,7 @@
 """What a row means: name its format with the reason, and turn it into an example. No file access, no tokenizer.
 
 A format's columns are roles (``messages``, ``prompt``, ``output`` ...) mapped to the names that the file uses; a person may map them
-by hand. Preference formats are known here because a supervised run learns their chosen answers.
+by hand. A row becomes the record that is natural to its format; `signals.adapt` makes of it what an objective learns from.
 """
 
 from __future__ import annotations
@@ -13,20 +13,27 @@ from typing import Literal, get_args
 from desktop_ft.core.data.conversion import (
     alpaca_example,
     messages_example,
-    preference_example,
     prompt_completion_example,
     qa_example,
     sharegpt_example,
-    sharegpt_preference_example,
     text_example,
+)
+from desktop_ft.core.data.conversion_judged import (
+    as_label,
+    kto_example,
+    lacks_answer,
+    preference_example,
+    prompts_example,
+    sharegpt_preference_example,
 )
 from desktop_ft.core.data.records import Example
 from desktop_ft.core.data.turns import as_turns, holds_from_value, holds_role_content
 from desktop_ft.core.errors import DesktopFtError
 
-FormatName = Literal["messages", "sharegpt", "alpaca", "prompt_completion", "qa", "text", "preference", "sharegpt_preference"]
+FormatName = Literal[
+    "messages", "sharegpt", "alpaca", "prompt_completion", "qa", "text", "preference", "sharegpt_preference", "kto", "prompts"
+]
 FORMATS: tuple[FormatName, ...] = get_args(FormatName)
-PREFERENCE_FORMATS: frozenset[str] = frozenset({"preference", "sharegpt_preference"})
 AUTO = "auto"
 _SAMPLED_ROWS = 200
 
@@ -59,6 +66,7 @@ class _Spec:
 
 
 _CHATS = ("messages", "conversations", "conversation", "chat", "dialogue", "dialog", "turns")
+_PROMPTS = ("prompt", "question", "query", "problem", "instruction", *_CHATS)
 _SPECS: tuple[_Spec, ...] = (
     _Spec(
         "sharegpt_preference",
@@ -81,7 +89,7 @@ _SPECS: tuple[_Spec, ...] = (
         {"messages": _CHATS},
         messages_example,
         {},
-        lambda row: holds_role_content(as_turns(row["messages"])),
+        lambda row: holds_role_content(as_turns(row["messages"])) and not lacks_answer(row["messages"]),
     ),
     _Spec(
         "sharegpt",
@@ -89,7 +97,19 @@ _SPECS: tuple[_Spec, ...] = (
         {"conversations": ("conversations", *_CHATS)},
         sharegpt_example,
         {"system": ("system",)},
-        lambda row: holds_from_value(as_turns(row["conversations"])),
+        lambda row: holds_from_value(as_turns(row["conversations"])) and not lacks_answer(row["conversations"]),
+    ),
+    _Spec(
+        "kto",
+        "a prompt, an answer and a mark, good or bad",
+        {
+            "prompt": ("prompt", "question", "instruction"),
+            "completion": ("completion", "response", "output", "answer"),
+            "label": ("label", "is_good", "desirable", "thumbs", "feedback", "rating"),
+        },
+        kto_example,
+        {"input": ("input",), "system": ("system",)},
+        lambda row: as_label(row["label"]) is not None,
     ),
     _Spec(
         "alpaca",
@@ -112,6 +132,14 @@ _SPECS: tuple[_Spec, ...] = (
         {"system": ("system",)},
     ),
     _Spec("text", "a column of text", {"text": ("text", "content", "document")}, text_example),
+    _Spec(
+        "prompts",
+        "a prompt without an answer to learn",
+        {"prompt": _PROMPTS},
+        prompts_example,
+        {"answer": ("answer", "solution", "ground_truth", "target"), "input": ("input",), "system": ("system",)},
+        lambda row: isinstance(row["prompt"], str) or lacks_answer(row["prompt"]),
+    ),
 )
 _BY_NAME: dict[str, _Spec] = {spec.name: spec for spec in _SPECS}
 
@@ -225,7 +253,7 @@ def _columns_for(spec: _Spec, names: Sequence[str], by_hand: Mapping[str, str]) 
     needed = _found_roles(spec.needed, names, by_hand)
     if len(needed) == len(spec.needed):
         return needed | _found_roles(spec.optional, names, by_hand)
-    if spec.name == "text" and len(names) == 1 and not by_hand:
+    if spec.name == "text" and len(names) == 1 and not by_hand and names[0].lower() not in _PROMPTS:
         return {"text": names[0]}
     return None
 

@@ -92,6 +92,26 @@ def answers(example: Example) -> tuple[str, ...]:
             return ()
 
 
+def has_turns(example: Example) -> bool:
+    """Whether an example is written as turns, so that the model's chat template renders it."""
+    match example:
+        case Conversation():
+            return True
+        case PlainText():
+            return False
+        case PromptCompletion(prompt, _) | Preference(prompt, _, _) | Judged(prompt, _, _) | Task(prompt, _):
+            return not isinstance(prompt, str)
+
+
+def canonical_prompt(example: Example) -> list[object]:
+    """A JSON shape that is equal exactly if two examples answer one prompt; the whole example where it has no prompt."""
+    match example:
+        case PromptCompletion(prompt, _) | Preference(prompt, _, _) | Judged(prompt, _, _) | Task(prompt, _) if prompt:
+            return ["prompt", _plain(prompt)]
+        case _:
+            return canonical(example)
+
+
 def canonical(example: Example) -> list[object]:
     """A JSON shape that is equal exactly if two examples are; the ground of fingerprints and duplicates."""
     match example:

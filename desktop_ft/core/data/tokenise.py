@@ -5,7 +5,8 @@ Source: trl 1.16, ``SFTTrainer._prepare_dataset``; tests/core/data/test_tokenise
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,8 +20,11 @@ if TYPE_CHECKING:
 IGNORED = -100
 """The label of a token that is read but not learnt."""
 
-ROW_ERRORS = frozenset({"template_refused", "template_spans_unknown"})
-"""Codes of errors that come of one example, not of the model."""
+TEMPLATE_ERRORS = frozenset({"template_refused", "template_spans_unknown"})
+"""Codes of errors that a template raises at one example, which do not name its row yet."""
+
+ROW_ERRORS = TEMPLATE_ERRORS | {"data_row_malformed"}
+"""Codes of errors that come of one example, not of the model or the file."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ def tokenise(example: Example, tokenizer: ModelTokenizer, *, max_length: int | N
             ids = tokenizer.encode(_ended(text, tokenizer), add_special_tokens=True).ids
             is_learnt = [True] * len(ids)
         case _:
-            raise AssertionError(f"prompt and completion differ in kind: {example}")
+            raise AssertionError(f"not an example to learn whole, or prompt and completion differ in kind: {example}")
     return _finished(ids, is_learnt, tokenizer, max_length)
 
 
@@ -87,37 +91,23 @@ def tokenise_row(
     Raises:
         DesktopFtError: As `tokenise`.
     """
-    try:
+    with naming_row(number):
         return tokenise(example, tokenizer, max_length=max_length, assistant_only_loss=assistant_only_loss)
+
+
+@contextmanager
+def naming_row(number: int) -> Generator[None]:
+    """Put the row's number, from 1, into an error that comes of one example."""
+    try:
+        yield
     except DesktopFtError as error:
-        if error.code not in ROW_ERRORS:
+        if error.code not in TEMPLATE_ERRORS:
             raise
         raise DesktopFtError(error.code, error.title, f"Row {number}: {error.message}", error.hint) from error
 
 
-def check_supervised(examples: Sequence[TokenisedExample]) -> int:
-    """Count the examples that teach nothing.
-
-    Returns:
-        Number of examples without a single learnt token.
-
-    Raises:
-        DesktopFtError: ``data_all_masked`` if none of the examples has one.
-    """
-    num_masked = sum(example.num_supervised == 0 for example in examples)
-    if examples and num_masked == len(examples):
-        num_truncated = sum(example.truncated for example in examples)
-        raise DesktopFtError(
-            "data_all_masked",
-            "No example has a token to learn",
-            f"All {len(examples)} examples are masked from start to end; {num_truncated} of them were cut off at the maximum length.",
-            "Raise the maximum length so that the answers fit, or check that the assistant's turns have text.",
-        )
-    return num_masked
-
-
 def _conversation(messages: tuple[Message, ...], tokenizer: ModelTokenizer, assistant_only: bool) -> tuple[list[int], list[bool]]:
-    template = _template_of(tokenizer)
+    template = template_of(tokenizer)
     if not assistant_only:
         ids = tokenizer.encode(template.render(messages), add_special_tokens=False).ids
         return ids, [True] * len(ids)
@@ -129,7 +119,7 @@ def _conversation(messages: tuple[Message, ...], tokenizer: ModelTokenizer, assi
 def _message_pair(
     prompt: tuple[Message, ...], completion: tuple[Message, ...], tokenizer: ModelTokenizer, assistant_only: bool
 ) -> tuple[list[int], list[bool]]:
-    template = _training_template(_template_of(tokenizer)) if assistant_only else _template_of(tokenizer)
+    template = _training_template(template_of(tokenizer)) if assistant_only else template_of(tokenizer)
     prompt_ids = tokenizer.encode(template.render(prompt, add_generation_prompt=True), add_special_tokens=False).ids
     ids, is_learnt = _conversation((*prompt, *completion), tokenizer, assistant_only)
     start = _common_prefix_length(prompt_ids, ids)
@@ -143,7 +133,12 @@ def _text_pair(prompt: str, completion: str, tokenizer: ModelTokenizer) -> tuple
     return ids, [index >= start for index in range(len(ids))]
 
 
-def _template_of(tokenizer: ModelTokenizer) -> ChatTemplate:
+def template_of(tokenizer: ModelTokenizer) -> ChatTemplate:
+    """The model's chat template.
+
+    Raises:
+        DesktopFtError: ``chat_template_missing``.
+    """
     if tokenizer.chat_template is None:
         raise DesktopFtError(
             "chat_template_missing",

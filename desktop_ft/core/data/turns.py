@@ -55,6 +55,13 @@ def holds_from_value(turns: Turns) -> bool:
     return _first_has(turns, "from", "value")
 
 
+def speakers(turns: Sequence[object]) -> frozenset[str]:
+    """Who speaks in the turns, as chat templates spell it; a turn whose role is not known gives ``unknown``."""
+    roles = (cast("Mapping[str, object]", turn) if isinstance(turn, dict) else {} for turn in turns)
+    names = (fields.get("role", fields.get("from")) for fields in roles)
+    return frozenset(_ROLES.get(name.strip().lower(), "unknown") if isinstance(name, str) else "unknown" for name in names)
+
+
 def to_messages(value: object, number: int, column: str) -> tuple[Message, ...]:
     """Messages out of a column.
 

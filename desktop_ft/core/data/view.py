@@ -10,6 +10,7 @@ from desktop_ft.core.data.fixes import MALFORMED, OVER_LENGTH, keep
 from desktop_ft.core.data.formats import AUTO, resolve_format
 from desktop_ft.core.data.read import malformed_row, read_rows
 from desktop_ft.core.data.records import Conversation, Example, Judged, Message, PlainText, Preference, PromptCompletion, Task
+from desktop_ft.core.data.signals import adapt
 from desktop_ft.core.data.tokenise import ROW_ERRORS, tokenise, tokenise_row
 from desktop_ft.core.errors import DesktopFtError
 
@@ -76,7 +77,8 @@ def view_rows(
     return views
 
 
-def _view(example: Example, number: int, tokenizer: ModelTokenizer, max_length: int | None, assistant_only_loss: bool) -> dict[str, object]:
+def _view(record: Example, number: int, tokenizer: ModelTokenizer, max_length: int | None, assistant_only_loss: bool) -> dict[str, object]:
+    example = adapt(record, number, "answers", as_chat=tokenizer.chat_template is not None)[0]
     seen = tokenise_row(example, number, tokenizer, max_length=max_length, assistant_only_loss=assistant_only_loss)
     cut: tuple[int, ...] = ()
     if seen.truncated:

@@ -7,10 +7,10 @@ from desktop_ft.engine.trainer import RunTrainer
 
 
 def make_training(parts: Parts) -> Training:
-    """The trainer of the run's objective, with the run's optimizer."""
+    """The trainer of the run's objective, with the start and the optimizer of the run's method."""
     training = _trainer_of(parts)
     if isinstance(training, RunTrainer):
-        training.train_as(parts.config)
+        training.train_as(parts.config, parts.start)
     return training
 
 
@@ -20,5 +20,33 @@ def _trainer_of(parts: Parts) -> Training:
             from desktop_ft.engine.objectives import sft
 
             return sft.make(parts)
+        case "dpo":
+            from desktop_ft.engine.objectives import dpo
+
+            return dpo.make(parts)
+        case "orpo":
+            from desktop_ft.engine.objectives import orpo
+
+            return orpo.make(parts)
+        case "kto":
+            from desktop_ft.engine.objectives import kto
+
+            return kto.make(parts)
+        case "reward":
+            from desktop_ft.engine.objectives import reward
+
+            return reward.make(parts)
+        case "grpo":
+            from desktop_ft.engine.objectives import grpo
+
+            return grpo.make(parts)
+        case "rloo":
+            from desktop_ft.engine.objectives import rloo
+
+            return rloo.make(parts)
+        case "ppo":
+            from desktop_ft.engine.objectives import ppo
+
+            return ppo.make(parts)
         case kind:
             raise AssertionError(kind)

@@ -13,7 +13,8 @@ messages     MessageStrip (show_error, show_message, dismiss), MessageAction, Me
 tables       Column, ListModel (set_rows, ticked), TableView (current_changed, activated_row)
 fields       FieldRow (value_changed, settled) over IntControl, FloatControl, BoolControl, ChoiceControl, TextControl, PathControl
 memory       MemoryPart, MemoryBar (set_bill), MemoryList (set_parts, set_stale), GpuBar (set_use), Swatch
-plots        CurvePlot, ChartBox, SeriesMark, link_crosshairs; the only road to pyqtgraph (plot_canvas), so import it where a chart is made
+plots        CurvePlot, SeriesMark; the only road to pyqtgraph (plot_canvas), so import it where a chart is made
+chart_box    ChartBox, link_crosshairs
 sparkline    Sparkline, paint_sparkline
 
 Rules: nothing keeps a colour (ask `theme()` while painting, repaint on ``changed``); lengths that go with text are in `em`; what shows text

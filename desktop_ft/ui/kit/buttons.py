@@ -184,6 +184,10 @@ class SegmentedControl(QWidget):
         if not first:
             self.current_changed.emit(index)
 
+    def set_text(self, index: int, text: str) -> None:
+        """Call a choice something else."""
+        self._segments[index].setText(text)
+
     def set_segment_enabled(self, index: int, reason: str = "") -> None:
         """Allow a word, or forbid it with the reason in its tooltip."""
         self._segments[index].set_reason(reason)

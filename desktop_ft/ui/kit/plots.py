@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -21,19 +21,18 @@ from PySide6.QtGui import (
     QPen,
     QWheelEvent,
 )
-from PySide6.QtWidgets import QFrame, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
 from desktop_ft.ui.kit import plot_export, plot_paint
 from desktop_ft.ui.kit.fonts import em
-from desktop_ft.ui.kit.layout import column, row
 from desktop_ft.ui.kit.plot_canvas import Canvas, new_curve
 from desktop_ft.ui.kit.plot_math import Array, Numbers, Smoother, merge_ranges, nearest_index
 from desktop_ft.ui.kit.plot_paint import CrossLine, EndLabel, PlotFrame, SeriesMark
 from desktop_ft.ui.kit.plot_series import PlotSeries, SeriesStyle, value_text, with_air
-from desktop_ft.ui.kit.text import ElidedLabel, Label, format_number
+from desktop_ft.ui.kit.text import format_number
 from desktop_ft.ui.kit.theme import theme, theme_manager
 
-__all__ = ["ChartBox", "CurvePlot", "SeriesMark", "SeriesStyle", "link_crosshairs"]
+__all__ = ["CurvePlot", "SeriesMark", "SeriesStyle"]
 
 MAX_LABELS = 3
 
@@ -520,58 +519,3 @@ class CurvePlot(QWidget):
         for series in self._series.values():
             series.apply_pens(self.devicePixelRatioF())
         self._refit()
-
-
-class ChartBox(QFrame):
-    """A chart in its box: heading, the value now as a figure, anything else at the right, the chart below.
-
-    Args:
-        title: Such as "Tokens per second".
-        plot: The chart.
-        note: Behind the title in grey.
-        main: A large chart's heading is set as a section; a small one's is plain.
-        tools: Widgets at the right of the heading.
-    """
-
-    def __init__(
-        self,
-        title: str,
-        plot: CurvePlot,
-        *,
-        note: str = "",
-        main: bool = False,
-        tools: Sequence[QWidget] = (),
-        parent: QWidget | None = None,
-    ) -> None:
-        super().__init__(parent)
-        self.setProperty("frame", "box")
-        self.plot = plot
-        self._value = Label(weight=600)
-        self._value.hide()
-        self._heading = Label(title, "section") if main else ElidedLabel(title, tone="2")
-        rest: tuple[QWidget, int] = (ElidedLabel(note, tone="2"), 1)
-        head = row(self._heading, rest, *tools, self._value) if note else row((self._heading, 1), *tools, self._value)
-        head.addStrut(28 if main else 0)
-        self.setLayout(column(head, (plot, 1), gap=4, pad=(12, 8, 12, 2)))
-
-    def set_title(self, title: str) -> None:
-        """Call it something else, such as with another unit."""
-        if self._heading.text() != title:
-            self._heading.setText(title)
-
-    def set_value(self, text: str) -> None:
-        """The value now."""
-        self._value.setText(text)
-        self._value.setVisible(bool(text))
-
-    def value(self) -> str:
-        """The value that is shown."""
-        return self._value.text()
-
-
-def link_crosshairs(plots: Sequence[CurvePlot]) -> None:
-    """Moving the crosshair of one chart moves it in all."""
-    for source in plots:
-        for other in plots:
-            if other is not source:
-                source.crosshair_moved.connect(other.set_crosshair)

@@ -1,4 +1,4 @@
-"""The charts of a run: loss large, the others small below it, one crosshair over all of them."""
+"""The charts of a run: loss large, the others small below it; beside them those of the objective. One crosshair over all of them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,17 @@ from PySide6.QtWidgets import QCheckBox, QFileDialog, QMenu, QSlider, QWidget
 from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.core.resolve import Resolved
 from desktop_ft.jobs.run_model import RunModel
-from desktop_ft.ui.kit.buttons import button
+from desktop_ft.ui.kit.buttons import SegmentedControl, button
+from desktop_ft.ui.kit.chart_box import ChartBox, link_crosshairs
 from desktop_ft.ui.kit.fonts import em
 from desktop_ft.ui.kit.layout import column, grid
-from desktop_ft.ui.kit.plots import ChartBox, CurvePlot, link_crosshairs
+from desktop_ft.ui.kit.plots import CurvePlot
 from desktop_ft.ui.kit.text import DASH, GIB, Label, format_gib, format_learning_rate, format_number
 from desktop_ft.ui.run_page.facts import Prediction
+from desktop_ft.ui.run_page.metric_charts import MetricCharts
+from desktop_ft.ui.run_page.metrics import REWARDED
 from desktop_ft.ui.run_page.schedule import future_rates
+from desktop_ft.ui.run_page.words import charts_word, loss_unit, objective_of
 
 _STEPS_PER_WINDOW: Final = 20
 _LONGEST_WINDOW: Final = 18.0
@@ -59,6 +63,8 @@ class Charts(QWidget):
         tokens_per_second: From 0.
         grad_norm: Before clipping.
         memory: With the predicted range and the limit.
+        metrics: What the objective tells besides its loss.
+        chooser: Which of the two is shown; hidden while there are no metrics.
     """
 
     error_raised = Signal(object)
@@ -72,6 +78,8 @@ class Charts(QWidget):
         self._free_bytes: int | None = None
         self._prefers_gradients = False
         self._has_own_smoothing = False
+        self._has_chosen = False
+        self.metrics, self._training = MetricCharts(), QWidget()
         self.loss = CurvePlot(self.tr("Loss, nats per trained token"))
         self.learning_rate = CurvePlot(self.tr("Learning rate"), decimals=2, labels=False, box=False)
         self.tokens_per_second = CurvePlot(self.tr("Tokens per second"), decimals=0, labels=False, box=False)
@@ -89,6 +97,8 @@ class Charts(QWidget):
         link_crosshairs(self.plots())
         for plot in self.plots():
             plot.crosshair_moved.connect(self._show_values)
+            plot.crosshair_moved.connect(self.metrics.set_crosshair)
+        self.metrics.crosshair_moved.connect(self._on_metric_crosshair)
         self.smoothing, self.log_scale = self._new_slider(), QCheckBox(self.tr("Log scale"))
         self.log_scale.toggled.connect(self.loss.set_log)
         self.loss.log_scale_changed.connect(self.log_scale.setChecked)
@@ -100,8 +110,12 @@ class Charts(QWidget):
         self._arrangement: tuple[int, str] | None = None
         layout = column((self._loss_box, 62), gap=12)
         layout.addLayout(self._grid, 38)
-        self.setLayout(layout)
+        self._training.setLayout(layout)
+        self.chooser = SegmentedControl([self.tr("&Training"), self.tr("&Objective")], 0, name=self.tr("Which curves are shown"))
+        self.chooser.current_changed.connect(self._on_chosen)
+        self.setLayout(column(self.chooser, (self._training, 1), (self.metrics, 1), gap=10))
         self._choose_small()
+        self._show_chosen()
         self._smooth(self.smoothing.value())
 
     def plots(self) -> tuple[CurvePlot, ...]:
@@ -148,10 +162,10 @@ class Charts(QWidget):
         for switch in (self.to_gradients, self.to_rates):
             switch.setFixedSize(em(2), em(1.5))
         return {
-            "learning_rate": ChartBox(self.tr("Learning rate"), self.learning_rate, tools=(self.to_gradients,), parent=self),
-            "grad_norm": ChartBox(self.tr("Gradient norm"), self.grad_norm, tools=(self.to_rates,), parent=self),
-            "tokens_per_second": ChartBox(self.tr("Tokens per second"), self.tokens_per_second, parent=self),
-            "memory": ChartBox(self.tr("Memory, GiB"), self.memory, parent=self),
+            "learning_rate": ChartBox(self.tr("Learning rate"), self.learning_rate, tools=(self.to_gradients,), parent=self._training),
+            "grad_norm": ChartBox(self.tr("Gradient norm"), self.grad_norm, tools=(self.to_rates,), parent=self._training),
+            "tokens_per_second": ChartBox(self.tr("Tokens per second"), self.tokens_per_second, parent=self._training),
+            "memory": ChartBox(self.tr("Memory, GiB"), self.memory, parent=self._training),
         }
 
     # --- three or four small charts ------------------------------------------------------------------------------------------
@@ -195,6 +209,13 @@ class Charts(QWidget):
     def set_run(self, model: RunModel) -> None:
         """Show another run: its whole length, from its first step."""
         self._model, self._resolved, self._prediction, self._free_bytes = model, None, None, None
+        self._has_chosen = False
+        self._choose(0)
+        kind = objective_of(model)
+        self.chooser.set_text(1, charts_word(kind))
+        self._loss_box.set_note(loss_unit(kind))
+        self.loss.setAccessibleName(self.tr("Loss, {0}").format(loss_unit(kind)))
+        self.metrics.set_run(model)
         for plot in self.plots():
             plot.show_whole()
             plot.set_crosshair(None)
@@ -218,6 +239,8 @@ class Charts(QWidget):
         for plot in self.plots():
             self._refresh_plot(plot)
         self._stale.clear()
+        self.metrics.refresh()
+        self._show_chosen()
         self._show_values()
 
     def refresh_some(self) -> bool:
@@ -232,8 +255,38 @@ class Charts(QWidget):
         self._refresh_plot(self.loss)
         if self._stale:
             self._refresh_plot(self._stale.pop(0))
+        self._show_chosen()
+        is_behind = self.metrics.refresh_some() if self.metrics.isVisible() else False
         self._show_values()
-        return bool(self._stale)
+        return bool(self._stale) or is_behind
+
+    # --- which of the two ----------------------------------------------------------------------------------------------------
+
+    def _show_chosen(self) -> None:
+        """The objective's charts come to the front by themselves where the loss says nothing about how well it goes."""
+        has_values = self.metrics.has_values()
+        if has_values and not self._has_chosen and self._model is not None and objective_of(self._model) in REWARDED:
+            self._choose(1)
+        shows_metrics = has_values and self.chooser.current() == 1
+        self.chooser.setVisible(has_values)
+        self._training.setVisible(not shows_metrics)
+        self.metrics.setVisible(shows_metrics)
+
+    def _choose(self, index: int) -> None:
+        """Show one of the two; the person has not chosen."""
+        with QSignalBlocker(self.chooser):
+            self.chooser.set_current(index)
+
+    def _on_chosen(self) -> None:
+        self._has_chosen = True
+        self.metrics.refresh()
+        self._show_chosen()
+
+    def _on_metric_crosshair(self, x: float | None) -> None:
+        for plot in self.plots():
+            plot.set_crosshair(x)
+        self.metrics.set_crosshair(x)
+        self._show_values()
 
     def _refresh_plot(self, plot: CurvePlot) -> None:
         model = self._model
@@ -315,6 +368,7 @@ class Charts(QWidget):
     def _smooth(self, position: int) -> None:
         for plot in (self.loss, self.grad_norm, self.tokens_per_second):
             plot.set_smoothing(smoothing_of(position))
+        self.metrics.set_smoothing(smoothing_of(position))
         self.smoothing.setAccessibleDescription(self.tr("{0} %").format(position))
 
     def _set_slider(self, position: int) -> None:

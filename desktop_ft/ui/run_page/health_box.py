@@ -139,6 +139,11 @@ def answer_of(sample: SampleDone) -> str:
     return sample.text if sample.finished else f"{sample.text} …"
 
 
+def reward_of(sample: SampleDone) -> str:
+    """What the answer scored; empty where nothing scores answers."""
+    return "" if sample.reward is None else format_number(sample.reward, 2)
+
+
 def _set(label: Label | ElidedLabel, text: str) -> None:
     if label.text() != text:
         label.setText(text)

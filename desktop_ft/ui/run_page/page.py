@@ -28,9 +28,10 @@ from desktop_ft.ui.run_page.facts import RunFacts, read_facts
 from desktop_ft.ui.run_page.files_tab import FilesTab
 from desktop_ft.ui.run_page.header import RunHeader
 from desktop_ft.ui.run_page.health_box import HealthBox, SampleBox
+from desktop_ft.ui.run_page.metrics import REWARDED, headline
 from desktop_ft.ui.run_page.progress import Figures, ProgressLines
 from desktop_ft.ui.run_page.samples_tab import SamplesTab
-from desktop_ft.ui.run_page.words import WRONG_STAGES, Stage, facts_line, progress_words, stage_of
+from desktop_ft.ui.run_page.words import WRONG_STAGES, Stage, facts_line, objective_of, progress_words, stage_of
 
 REFRESH_MS: Final = 100
 HEALTH_MS: Final = 1000
@@ -274,19 +275,14 @@ class RunPage(QFrame):
             case 0:
                 self.sample.show_samples(model.samples)
             case 1:
-                self.samples.show_samples(model.samples)
+                self.samples.show_samples(model.samples, model.sampled)
             case 2:
                 self.events.show_events(model)
             case _:
                 pass
 
     def _refresh_figures(self, model: RunModel) -> None:
-        losses = self.charts.loss.smoothed_values("train")
-        has_loss = len(losses) > 0 and model.curves["loss"].last is not None
-        self.figures.loss.show_value(format_number(float(losses[-1]), 3) if has_loss else DASH, self.tr("smoothed") if has_loss else "")
-        best = model.best_evaluation
-        note = "" if best is None else self.tr("best so far") if model.is_live else self.tr("at step {0}").format(format_number(best.step))
-        self.figures.eval_loss.show_value(DASH if best is None else format_number(best.loss, 3), note)
+        self._refresh_first_figures(model)
         self.figures.learning_rate.show_value(format_learning_rate(model.curves["learning_rate"].last))
         self.figures.grad_norm.show_value(format_number(model.curves["grad_norm"].last, 2))
         speeds = self.charts.tokens_per_second.smoothed_values("speed")
@@ -294,6 +290,32 @@ class RunPage(QFrame):
         peak = model.curves["memory_bytes"].last
         note = "" if peak is None else self.tr("GiB, peak")
         self.figures.memory.show_value(DASH if peak is None else memory_words(peak), note)
+
+    def _refresh_first_figures(self, model: RunModel) -> None:
+        """Loss and eval loss, or what says more: both for a run that raises a reward, the second for one on preferences."""
+        kind = objective_of(model)
+        telling = headline(kind, tuple(model.curves.metrics))
+        places = [self.figures.loss, self.figures.eval_loss] if kind in REWARDED else [self.figures.eval_loss]
+        shown = dict(zip(places, telling, strict=False))
+        for figure, (name, metric) in shown.items():
+            figure.set_name(name)
+            figure.show_value(format_number(model.curves.metrics[metric].last, 3))
+        if self.figures.loss not in shown:
+            self._refresh_loss(model)
+        if self.figures.eval_loss not in shown:
+            self._refresh_eval_loss(model)
+
+    def _refresh_loss(self, model: RunModel) -> None:
+        self.figures.loss.set_name(self.tr("Loss"))
+        losses = self.charts.loss.smoothed_values("train")
+        has_loss = len(losses) > 0 and model.curves["loss"].last is not None
+        self.figures.loss.show_value(format_number(float(losses[-1]), 3) if has_loss else DASH, self.tr("smoothed") if has_loss else "")
+
+    def _refresh_eval_loss(self, model: RunModel) -> None:
+        self.figures.eval_loss.set_name(self.tr("Eval loss"))
+        best = model.best_evaluation
+        note = "" if best is None else self.tr("best so far") if model.is_live else self.tr("at step {0}").format(format_number(best.step))
+        self.figures.eval_loss.show_value(DASH if best is None else format_number(best.loss, 3), note)
 
     def _refresh_health(self) -> None:
         model = self._model

@@ -77,8 +77,8 @@ class Figures(QWidget):
     """The six figures of a run in equal columns.
 
     Attributes:
-        loss: Smoothed, nats per supervised token.
-        eval_loss: The best so far.
+        loss: Smoothed; of a run that raises a reward the reward.
+        eval_loss: The best so far; of a run on preferences or for a reward the number that says more.
         learning_rate: Of the last step.
         grad_norm: Of the last step, before clipping.
         tokens_per_second: Smoothed.

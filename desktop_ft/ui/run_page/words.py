@@ -12,6 +12,7 @@ from typing import Final, Literal
 from PySide6.QtCore import QCoreApplication
 
 from desktop_ft.core.config import DEMO, RunConfig
+from desktop_ft.core.config.objectives import ObjectiveName
 from desktop_ft.core.config.schema import MethodConfig
 from desktop_ft.jobs.pace import TimeLeft
 from desktop_ft.jobs.run_model import RunModel
@@ -83,7 +84,7 @@ def facts_line(config: RunConfig | None, started: float | None, now: float | Non
     """Model, method, objective, data and start in one line; short where run.yaml can't be read."""
     parts: list[str] = []
     if config is not None:
-        facts = (model_words(config), method_words(config.method), _tr("supervised"), data_words(config))
+        facts = (model_words(config), method_words(config.method), objective_words(config), data_words(config))
         parts.append(", ".join(facts) + ".")
     if started is not None:
         parts.append(_tr("Started {0}.").format(clock_words(started, now)))
@@ -100,13 +101,72 @@ def data_words(config: RunConfig) -> str:
     return _tr("demo chats") if config.data.train == DEMO else PurePath(config.data.train.replace("\\", "/")).name
 
 
+def objective_of(model: RunModel) -> ObjectiveName:
+    """The run's objective; sft where run.yaml can't be read."""
+    return "sft" if model.config is None else model.config.objective.kind
+
+
+def objective_words(config: RunConfig) -> str:
+    """What it learns from, as the line of facts says it."""
+    words: dict[ObjectiveName, str] = {
+        "sft": _tr("supervised"),
+        "pretrain": _tr("continued pretraining"),
+        "dpo": _tr("preferences by DPO"),
+        "orpo": _tr("preferences by ORPO"),
+        "kto": _tr("judgments by KTO"),
+        "reward": _tr("reward model"),
+        "grpo": _tr("rewards by GRPO"),
+        "rloo": _tr("rewards by RLOO"),
+        "ppo": _tr("rewards by PPO"),
+        "rlhf": _tr("RLHF by {0}").format(config.objective.rlhf.policy.upper()),
+    }
+    return words[config.objective.kind]
+
+
+def loss_unit(objective: ObjectiveName) -> str:
+    """What the loss of an objective counts."""
+    if objective in {"sft", "pretrain"}:
+        return _tr("nats per trained token")
+    if objective in {"dpo", "orpo", "kto", "reward"}:
+        return _tr("mean of the batch")
+    return _tr("of the policy; it need not fall")
+
+
+def charts_word(objective: ObjectiveName) -> str:
+    """What the charts of the objective's own numbers are called."""
+    if objective in {"dpo", "orpo", "kto"}:
+        return _tr("&Preferences")
+    if objective == "reward":
+        return _tr("Reward m&odel")
+    return _tr("&More") if objective in {"sft", "pretrain"} else _tr("Re&ward")
+
+
+def stage_words(model: RunModel) -> str:
+    """Which stage goes, of a run of several; empty where there is only one."""
+    stage = model.stage
+    if stage is None or stage.total < 2:
+        return ""
+    names = {"reward": _tr("reward model"), "ppo": _tr("policy by PPO"), "rloo": _tr("policy by RLOO"), "grpo": _tr("policy by GRPO")}
+    return _tr("stage {0} of {1}: {2}").format(stage.number, stage.total, names.get(stage.stage, stage.stage))
+
+
 def method_words(method: MethodConfig) -> str:
     """Such as "LoRA with DoRA (rank 16)"."""
     if method.kind == "full":
-        return _tr("full fine-tuning")
-    options = [name for name, is_on in (("DoRA", method.use_dora), ("rsLoRA", method.use_rslora)) if is_on]
-    name = _tr("LoRA with {0}").format(" + ".join(options)) if options else "LoRA"
+        frozen = method.num_frozen_layers
+        return _tr("full fine-tuning above layer {0}").format(frozen) if frozen else _tr("full fine-tuning")
+    adapter = "QLoRA" if method.kind == "qlora" else "LoRA"
+    options = adapter_options(method)
+    name = _tr("{0} with {1}").format(adapter, " + ".join(options)) if options else adapter
     return _tr("{0} (rank {1})").format(name, method.rank)
+
+
+def adapter_options(method: MethodConfig) -> list[str]:
+    """The variants of LoRA that are switched on, as the field names them."""
+    starts = {"pissa": "PiSSA", "pissa_niter_4": "PiSSA", "olora": "OLoRA", "eva": "EVA", "orthogonal": _tr("orthogonal start")}
+    options = [name for name, is_on in (("DoRA", method.use_dora), ("rsLoRA", method.use_rslora)) if is_on]
+    options += [starts[method.init]] if method.init in starts else []
+    return options + (["LoRA+"] if method.loraplus_lr_ratio is not None else [])
 
 
 # --- progress ---------------------------------------------------------------------------------------------------------
@@ -157,7 +217,7 @@ def _going(model: RunModel, stage: Stage, now: float) -> ProgressWords:
     doing = {"evaluating": _tr("evaluating"), "sampling": _tr("writing samples"), "saving": _tr("saving a checkpoint")}.get(stage, "")
     if doing and model.phase_total:
         doing = _tr("{0}, {1} of {2}").format(doing, format_number(model.phase_done), format_number(model.phase_total))
-    note = ", ".join(part for part in (_epoch_words(model), doing) if part)
+    note = ", ".join(part for part in (stage_words(model), _epoch_words(model), doing) if part)
     if stage == "stopping":
         return ProgressWords(_step_words(model), note, _tr("Saving a checkpoint, then it stops"), share=_share(model))
     time_left = model.time_left()

@@ -10,7 +10,7 @@ import pytest
 
 from desktop_ft.core.data.dataset import TrainingData, load_training_data
 from desktop_ft.core.data.records import Conversation, Message, PlainText
-from desktop_ft.core.data.tokenise import check_supervised, tokenise
+from desktop_ft.core.data.tokenise import tokenise
 from desktop_ft.core.data.tokenizer import load_tokenizer
 from desktop_ft.core.errors import DesktopFtError
 from tests.core.data.tiny import CHATML, PHI, make_model_dir
@@ -174,7 +174,3 @@ def test_preference_pairs_are_learnt_by_their_chosen_side_and_that_is_said(tmp_p
     data = _load(_write(tmp_path / "a.jsonl", rows), model, fraction=0.0)
     assert data.train_examples == [Conversation((Message("user", "Hi"), Message("assistant", "Hello")))]
     assert "chosen answers" in data.notes[0]
-
-
-def test_check_supervised_counts() -> None:
-    assert check_supervised([]) == 0

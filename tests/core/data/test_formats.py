@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from desktop_ft.core.data.formats import FORMATS, detect_format, resolve_format, to_example
 from desktop_ft.core.data.read import read_rows
-from desktop_ft.core.data.records import Conversation, Example, Message, PlainText, PromptCompletion
+from desktop_ft.core.data.records import Conversation, Example, Judged, Message, PlainText, Preference, PromptCompletion, Task
+from desktop_ft.core.data.signals import adapt
 from desktop_ft.core.errors import DesktopFtError
 
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "data"
@@ -20,6 +21,12 @@ HI = (Message("user", "Hi"), Message("assistant", "Hello"))
 OPENAI = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
 SHAREGPT = [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello"}]
 SYSTEM = Message("system", "Be brief.")
+
+SYSTEM_TURN = {"role": "system", "content": "Be brief."}
+NO = {"role": "assistant", "content": "No"}
+PAIR = Preference(HI[:1], HI[1:], (Message("assistant", "No"),))
+WITH_SYSTEM = Preference((SYSTEM, HI[0]), PAIR.chosen, PAIR.rejected)
+HH = "\n\nHuman: Hi\n\nAssistant:"
 
 CASES: list[tuple[str, Mapping[str, object], Example]] = [
     ("messages", {"messages": OPENAI, "id": 1}, Conversation(HI)),
@@ -40,17 +47,40 @@ CASES: list[tuple[str, Mapping[str, object], Example]] = [
     ("qa", {"question": "Hi", "answer": "Hello"}, Conversation(HI)),
     ("text", {"text": "Hi"}, PlainText("Hi")),
     ("text", {"anything": "Hi"}, PlainText("Hi")),
-    ("preference", {"prompt": "Hi", "chosen": "Hello", "rejected": "No"}, Conversation(HI)),
-    ("preference", {"chosen": OPENAI, "rejected": OPENAI}, Conversation(HI)),
-    ("preference", {"conversations": OPENAI[:1], "chosen": OPENAI[1], "rejected": OPENAI[1]}, Conversation(HI)),
+    ("preference", {"prompt": "Hi", "chosen": "Hello", "rejected": "No"}, Preference("Hi", "Hello", "No")),
+    ("preference", {"chosen": OPENAI, "rejected": [OPENAI[0], NO]}, PAIR),
+    ("preference", {"chosen": OPENAI, "rejected": OPENAI}, Preference(HI[:1], HI[1:], HI[1:])),
+    ("preference", {"conversations": OPENAI[:1], "chosen": OPENAI[1], "rejected": NO}, PAIR),
+    ("preference", {"prompt": "Hi", "chosen": [SYSTEM_TURN, *OPENAI], "rejected": [SYSTEM_TURN, OPENAI[0], NO]}, WITH_SYSTEM),
+    ("preference", {"prompt": "Hi", "system": "Be brief.", "chosen": "Hello", "rejected": "No"}, WITH_SYSTEM),
     (
         "preference",
-        {"instruction": "Add", "input": "1 2", "chosen": "3", "rejected": "4", "system": "Be brief."},
-        Conversation((SYSTEM, Message("user", "Add\n\n1 2"), Message("assistant", "3"))),
+        {"instruction": "Add", "input": "1 2", "chosen": "3", "rejected": "4"},
+        Preference("Add\n\n1 2", "3", "4"),
     ),
+    ("preference", {"chosen": f"{HH} Hello", "rejected": f"{HH} No"}, Preference(HH, " Hello", " No")),
+    ("preference", {"chosen": "One thing", "rejected": "One word"}, Preference("", "One thing", "One word")),
+    ("kto", {"prompt": "Hi", "completion": "Hello", "label": True}, Judged("Hi", "Hello", is_good=True)),
+    ("kto", {"question": "Hi", "answer": "Hello", "thumbs": "Thumbs_Down"}, Judged("Hi", "Hello", is_good=False)),
+    ("kto", {"prompt": OPENAI[:1], "completion": OPENAI[1:], "label": 0.0}, Judged(HI[:1], HI[1:], is_good=False)),
+    ("kto", {"prompt": "Hi", "completion": OPENAI, "label": "good"}, Judged(HI[:1], HI[1:], is_good=True)),
+    ("prompts", {"prompt": "Hi"}, Task("Hi")),
+    ("prompts", {"Question": "Hi", "id": 3}, Task("Hi")),
+    ("prompts", {"problem": "6 * 7", "solution": 42}, Task("6 * 7", "42")),
+    ("prompts", {"messages": OPENAI[:1], "ground_truth": "Hello"}, Task(HI[:1], "Hello")),
+    ("prompts", {"conversations": SHAREGPT[:1], "system": "Be brief."}, Task((SYSTEM, HI[0]))),
     ("prompt_completion", {"input": "Hi", "output": "Hello"}, PromptCompletion("Hi", "Hello")),
-    ("preference", {"prompt": "Hi", "chosen": OPENAI, "rejected": OPENAI}, Conversation(HI)),
-    ("sharegpt_preference", {"conversations": SHAREGPT[:1], "chosen": SHAREGPT[1], "rejected": SHAREGPT[1]}, Conversation(HI)),
+    ("prompt_completion", {"prompt": "Hi", "completion": "Hello", "label": "greeting"}, PromptCompletion("Hi", "Hello")),
+    ("prompt_completion", {"prompt": OPENAI[:1], "answer": "Hello"}, PromptCompletion(HI[:1], HI[1:])),
+    ("prompt_completion", {"prompt": "Hi", "answer": "Hello"}, PromptCompletion("Hi", "Hello")),
+    ("messages", {"messages": OPENAI, "prompt": "Hi"}, Conversation(HI)),
+    ("text", {"text": "Hi", "prompt": "Ho"}, PlainText("Hi")),
+    ("preference", {"prompt": "Hi", "chosen": OPENAI, "rejected": [OPENAI[0], NO]}, PAIR),
+    (
+        "sharegpt_preference",
+        {"conversations": SHAREGPT[:1], "chosen": SHAREGPT[1], "rejected": {"from": "gpt", "value": "No"}},
+        PAIR,
+    ),
 ]
 
 
@@ -85,6 +115,13 @@ def test_every_format_has_a_case() -> None:
         ("alpaca", {"instruction": "a", "output": "a", "history": [["a"]]}, "data_row_malformed", "pairs"),
         ("prompt_completion", {"prompt": "a", "completion": OPENAI}, "data_row_malformed", "one of prompt"),
         ("text", {"text": "\ud800"}, "data_row_malformed", "Unicode"),
+        ("preference", {"prompt": "a", "chosen": "a", "rejected": None}, "data_row_malformed", "rejected is missing"),
+        ("preference", {"chosen": "a", "rejected": OPENAI}, "data_row_malformed", "one of chosen"),
+        ("kto", {"prompt": "a", "completion": "a", "label": "perhaps"}, "data_row_malformed", "'perhaps'"),
+        ("kto", {"prompt": "a", "completion": "a", "label": 3}, "data_row_malformed", "label is 3"),
+        ("kto", {"prompt": "a", "completion": None, "label": True}, "data_row_malformed", "completion is missing"),
+        ("prompts", {"prompt": OPENAI[1:]}, "data_row_malformed", "nothing to answer"),
+        ("prompts", {"prompt": None}, "data_row_malformed", "prompt is missing"),
     ],
 )
 def test_a_bad_row_is_named(name: str, row: Mapping[str, object], code: str, words: str) -> None:
@@ -146,4 +183,5 @@ def test_shared_files_have_the_right_format(name: str, format_name: str) -> None
     detection = detect_format(rows.rows)
     assert detection.format == format_name
     examples = [to_example(row, number, format_name, detection.columns) for row, number in zip(rows.rows, rows.numbers, strict=True)]
-    assert all(isinstance(example, Conversation) and example.messages[-1].role == "assistant" for example in examples)
+    learnt = [adapt(example, 1, "answers", as_chat=True)[0] for example in examples]
+    assert all(isinstance(example, Conversation) and example.messages[-1].role == "assistant" for example in learnt)

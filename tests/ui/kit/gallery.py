@@ -19,11 +19,12 @@ from PySide6.QtWidgets import QApplication, QCheckBox, QLayout, QProgressBar, QS
 from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.ui.kit import layout as lay
 from desktop_ft.ui.kit.buttons import SegmentedControl, button
+from desktop_ft.ui.kit.chart_box import ChartBox
 from desktop_ft.ui.kit.chips import Chip, VerdictChip
 from desktop_ft.ui.kit.fields import BoolControl, ChoiceControl, FieldRow, FloatControl, IntControl, PathControl, TextControl
 from desktop_ft.ui.kit.memory import GpuBar, MemoryBar, MemoryList, MemoryPart
 from desktop_ft.ui.kit.messages import MessageAction, MessageStrip
-from desktop_ft.ui.kit.plots import ChartBox, CurvePlot, SeriesMark
+from desktop_ft.ui.kit.plots import CurvePlot, SeriesMark
 from desktop_ft.ui.kit.sparkline import paint_sparkline
 from desktop_ft.ui.kit.tables import Column, ListModel, TableView
 from desktop_ft.ui.kit.text import GIB, ElidedLabel, Label, ReadingLabel, format_gib, key_cap, number_label

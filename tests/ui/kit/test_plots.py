@@ -15,8 +15,9 @@ from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
 from desktop_ft.core.errors import DesktopFtError
+from desktop_ft.ui.kit.chart_box import ChartBox, link_crosshairs
 from desktop_ft.ui.kit.plot_math import Array, Smoother, linear_ticks, log_ticks, nearest_index, robust_range, spread, thin, trend
-from desktop_ft.ui.kit.plots import ChartBox, CurvePlot, link_crosshairs
+from desktop_ft.ui.kit.plots import CurvePlot
 from desktop_ft.ui.kit.text import Label
 from desktop_ft.ui.kit.theme import ThemeManager
 
