@@ -20,7 +20,8 @@ from desktop_ft.core.eventlog import EventWriter
 from desktop_ft.core.events import FinishStatus, Phase, PhaseChanged, RunStarted, WarningRaised
 from desktop_ft.core.models import ModelInfo, read_model, resolve_model
 from desktop_ft.core.processes import ProcessMark
-from desktop_ft.core.resolve import load_resolved, resolve, save_resolved
+from desktop_ft.core.resolve import Resolved, load_resolved, resolve, save_resolved
+from desktop_ft.core.retry import RETRY_CODE, agreed_retries, with_retries
 from desktop_ft.core.reward_model import write_layout
 from desktop_ft.core.runs import Checkpoint, RunDir
 from desktop_ft.engine import environment
@@ -125,9 +126,12 @@ class TrainingRun:
 
     def _settled(self, config: RunConfig) -> RunConfig:
         """The settings of the first steps, for a resumed run to be the same run; says what was changed in run.yaml since."""
-        settled = load_resolved(self._run.resolved_file).config
+        resolved = load_resolved(self._run.resolved_file)
+        settled = resolved.config
+        self._tell_retries(resolved)
         now, then = Draft(config.model_dump(mode="json")), Draft(settled.model_dump(mode="json"))
-        changed = [path for path in SETTINGS if now.get(path) not in ("auto", then.get(path))]
+        agreed = {"training.micro_batch_size"} if resolved.retries else set[str]()
+        changed = [path for path in SETTINGS if path not in agreed and now.get(path) not in ("auto", then.get(path))]
         if changed:
             self._events.write(
                 WarningRaised(
@@ -138,6 +142,19 @@ class TrainingRun:
                 )
             )
         return settled
+
+    def _tell_retries(self, resolved: Resolved) -> None:
+        """What was agreed on after the memory was full is said at every start."""
+        if resolved.retries:
+            last, micro = resolved.retries[-1], resolved.config.training.micro_batch_size
+            self._events.write(
+                WarningRaised(
+                    code=RETRY_CODE,
+                    title="The micro-batch was made smaller",
+                    message=f"The memory was full, so this run goes on from step {last.step} with a micro-batch of {micro} instead of "
+                    f"{last.micro_batch_size_before}, as you chose. The global batch stays {resolved.config.training.global_batch_size}.",
+                )
+            )
 
     def _prepare(self, config: RunConfig, checkpoint: Checkpoint | None) -> _Prepared:
         self._enter("load", "Reading the model's files")
@@ -167,8 +184,10 @@ class TrainingRun:
 
     def _resolve(self, config: RunConfig, model_info: ModelInfo, device: DeviceFacts, data: TrainingData) -> RunConfig:
         """What every ``auto`` means; decided once."""
-        resolved = resolve(config, model_info, device, len(data.train_examples), len(data.eval_examples), data.longest)
+        fresh = resolve(config, model_info, device, len(data.train_examples), len(data.eval_examples), data.longest)
+        resolved = with_retries(fresh, agreed_retries(self._run))
         save_resolved(resolved, self._run.resolved_file)
+        self._tell_retries(resolved)
         return resolved.config
 
     # --- the model and its trainer ---
