@@ -143,7 +143,7 @@ class SettingRow(QWidget):
         if not self._writing and self.field.value() != value:
             self.field.set_value(value)
         self.field.set_note(self._note(value))
-        note = self._model.rate_note if self.path == "training.learning_rate" else ""
+        note = self._model.notes.get(self.path, "")
         advice = next((item for item in self._model.advice if item.path == self.path), None)
         if note:
             self.advice.show_words(note, "info")
@@ -164,8 +164,7 @@ class SettingRow(QWidget):
         control = self.field.control
         if value is None and isinstance(control, IntControl | FloatControl):
             value = control.line_edit().text()
-        if self.path == "training.learning_rate":
-            self._model.rate_note = ""
+        self._model.notes.pop(self.path, None)
         self._writing = True
         self._model.set(self.path, value)
         self._writing = False
