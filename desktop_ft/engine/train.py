@@ -32,6 +32,7 @@ from desktop_ft.engine.device import Precision, detect_device, precision_of
 from desktop_ft.engine.errors import Situation
 from desktop_ft.engine.examples import Batches, are_chats, check_same_tokens, load_examples
 from desktop_ft.engine.finite import refuse_non_finite
+from desktop_ft.engine.forgetting import Forgetting
 from desktop_ft.engine.keep_best import BestKeeper
 from desktop_ft.engine.load import load_adapter, load_base_model, load_hf_tokenizer, lora_config
 from desktop_ft.engine.methods.base import method_warnings, prepare_base
@@ -105,6 +106,7 @@ class TrainingRun:
             config = self._settled(config)
         prepared = self._prepare(config, checkpoint)
         sampling = self._sampling(prepared)
+        forgetting = self._forgetting(prepared)
         model = self._model(prepared)
         start = AdapterStart(prepared.config, checkpoint.path if checkpoint else None)
         training = self._training(prepared, model, start, store, sampling)
@@ -114,6 +116,8 @@ class TrainingRun:
 
         if checkpoint is None:
             sampling.sample(0)
+            if forgetting is not None:
+                forgetting.measure(training.trained, 0)
         self._enter("train")
         if checkpoint is not None and checkpoint.step >= num_steps:
             training.load_weights(checkpoint.path)
@@ -125,6 +129,8 @@ class TrainingRun:
         self._enter("save", "Saving the trained model")
         self._save(prepared, training, start)
         sampling.sample(num_steps)
+        if forgetting is not None:
+            forgetting.measure(training.trained, num_steps)
         return Outcome("completed", num_steps)
 
     # --- before the model is loaded ---
@@ -263,6 +269,12 @@ class TrainingRun:
             pairs, max_length = prepared.data.eval_examples, prepared.config.data.max_length
             return PairScores(pairs, max_length, every, self._events, as_chat=as_chat, has_prompts=bool(prompts))
         return Sampling(prompts, evaluation.sample_max_new_tokens, every, self._events, as_chat=as_chat)
+
+    def _forgetting(self, prepared: _Prepared) -> Forgetting | None:
+        """None where it is not wanted, or the model only scores."""
+        config = prepared.config
+        is_wanted = config.evaluation.forgetting and config.objective.kind != "reward"
+        return Forgetting(prepared.tokenizer, self._precision(prepared), self._events) if is_wanted else None
 
     # --- the result ---
 
