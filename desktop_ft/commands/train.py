@@ -12,6 +12,9 @@ from desktop_ft.commands.follow import Followed, fail_where_failed, listening, r
 from desktop_ft.commands.options import JsonOption, RunArgument, SetOption, find_run, load_with_overrides, refuse_if_running
 from desktop_ft.core import events as ev
 from desktop_ft.core.config import RunConfig
+from desktop_ft.core.config.ignored import ignored_note
+from desktop_ft.core.device import DeviceFacts
+from desktop_ft.core.device_check import check_device, device_notes
 from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.core.forecast import check_disk, forecast_disk
 from desktop_ft.core.gpu import GpuReader, training_device
@@ -20,6 +23,7 @@ from desktop_ft.core.models import ModelInfo
 from desktop_ft.core.preflight import DataFacts, check_before_start, check_data
 from desktop_ft.core.retry import apply_retry, retry_offer
 from desktop_ft.core.runs import RunDir, create_run
+from desktop_ft.core.schedule import check_enough_examples
 from desktop_ft.core.workspace import default_workspace
 
 
@@ -70,14 +74,17 @@ def prepare(config: RunConfig, target: Path) -> tuple[ModelInfo, DataFacts, Memo
         target: Where its folder will be.
 
     Raises:
-        DesktopFtError: As `check_before_start`, `check_data` and `check_disk`.
+        DesktopFtError: As `check_before_start`, `check_device`, `check_data`, `check_enough_examples` and `check_disk`.
     """
     model = check_before_start(config)
+    device = training_device(GpuReader().read())
+    check_device(config, device)
     facts = check_data(config, model)
-    for text in facts.notes:
+    check_enough_examples(config, facts.num_train_examples)
+    for text in (*facts.notes, *filter(None, (ignored_note(config), *device_notes(config, device)))):
         note(f"Note: {text}")
     try:
-        needed = _estimate(config, model, facts, target)
+        needed = _estimate(config, model, device, facts, target)
     except DesktopFtError as error:
         if error.code != "model_architecture_unknown":
             raise
@@ -86,8 +93,7 @@ def prepare(config: RunConfig, target: Path) -> tuple[ModelInfo, DataFacts, Memo
     return model, facts, needed
 
 
-def _estimate(config: RunConfig, model: ModelInfo, facts: DataFacts, target: Path) -> MemoryEstimate:
-    device = training_device(GpuReader().read())
+def _estimate(config: RunConfig, model: ModelInfo, device: DeviceFacts, facts: DataFacts, target: Path) -> MemoryEstimate:
     needed = estimate(config, model, device, facts.longest)
     check_disk(target, forecast_disk(config, model, device, needed.choices).run_bytes)
     if needed.verdict != "fits":
