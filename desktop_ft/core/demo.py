@@ -114,15 +114,22 @@ def demo_preferences_file() -> Path:
 
 
 def demo_prompts_file() -> Path:
-    """Prompts without answers. Raises ``resources_missing``."""
+    """Prompts, each with its right short answer. Raises ``resources_missing``."""
     return resource_path("demo", "prompts.jsonl")
+
+
+def demo_text_file() -> Path:
+    """Plain text in a style of its own. Raises ``resources_missing``."""
+    return resource_path("demo", "text.jsonl")
 
 
 def demo_data_file(signal: Signal) -> Path:
     """The demo's data for what an objective learns from. Raises ``resources_missing``."""
     match signal:
-        case "answers" | "text":
+        case "answers":
             return demo_sft_file()
+        case "text":
+            return demo_text_file()
         case "pairs" | "judgments":
             return demo_preferences_file()
         case "prompts":

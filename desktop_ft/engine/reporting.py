@@ -126,7 +126,7 @@ class Reporting(TrainerCallback):
         self.restart_clock()
 
 
-_OWN_FIELDS: Final = frozenset({"loss", "grad_norm", "learning_rate", "epoch", "num_tokens", "num_input_tokens_seen", "step"})
+_OWN_FIELDS: Final = frozenset({"loss", "grad_norm", "learning_rate", "epoch", "num_tokens", "num_input_tokens_seen", "step", "runtime"})
 _OWN_ENDINGS: Final = ("_runtime", "_per_second")
 
 

@@ -16,6 +16,7 @@ from desktop_ft.core.data.dataset import TrainingData
 from desktop_ft.core.data.signals import SIGNALS
 from desktop_ft.core.data.tokenizer import ModelTokenizer, load_tokenizer
 from desktop_ft.core.device import DeviceFacts
+from desktop_ft.core.device_check import check_device
 from desktop_ft.core.eventlog import EventWriter
 from desktop_ft.core.events import FinishStatus, Phase, PhaseChanged, RunStarted, WarningRaised
 from desktop_ft.core.models import ModelInfo, read_model, resolve_model
@@ -32,7 +33,9 @@ from desktop_ft.engine.examples import Batches, are_chats, check_same_tokens, lo
 from desktop_ft.engine.finite import refuse_non_finite
 from desktop_ft.engine.keep_best import BestKeeper
 from desktop_ft.engine.load import load_adapter, load_base_model, load_hf_tokenizer, lora_config
+from desktop_ft.engine.methods.base import method_warnings, prepare_base
 from desktop_ft.engine.methods.quantization import quantization_of
+from desktop_ft.engine.methods.start import AdapterStart, make_plain
 from desktop_ft.engine.objectives import make_training
 from desktop_ft.engine.objectives.parts import Parts, Training
 from desktop_ft.engine.pair_scores import PairScores
@@ -101,7 +104,9 @@ class TrainingRun:
             config = self._settled(config)
         prepared = self._prepare(config, checkpoint)
         sampling = self._sampling(prepared)
-        training = self._training(prepared, self._model(prepared), store, sampling)
+        model = self._model(prepared)
+        start = AdapterStart(prepared.config, checkpoint.path if checkpoint else None)
+        training = self._training(prepared, model, start, store, sampling)
         num_steps = training.num_planned_steps()
         self._tell_start(prepared, training, num_steps)
         self._leave_if_stopped()
@@ -117,7 +122,7 @@ class TrainingRun:
                 return Outcome("stopped", training.step)
 
         self._enter("save", "Saving the trained model")
-        self._save(prepared, training)
+        self._save(prepared, training, start)
         sampling.sample(num_steps)
         return Outcome("completed", num_steps)
 
@@ -144,7 +149,9 @@ class TrainingRun:
         model_dir = resolve_model(config.model.source, config.model.revision)
         model_info = read_model(model_dir)
         device = detect_device()
-        own_tokenizer, tokenizer = load_tokenizer(model_dir), load_hf_tokenizer(model_dir)
+        check_device(config, device)
+        added = config.model.added_tokens
+        own_tokenizer, tokenizer = load_tokenizer(model_dir, added), load_hf_tokenizer(model_dir, added)
 
         self._enter("tokenize", "Turning the examples into tokens")
         data = load_examples(config, own_tokenizer, self._events, self._leave_if_stopped)
@@ -185,7 +192,8 @@ class TrainingRun:
         if config.objective.kind == "reward":
             from desktop_ft.engine.objectives import reward
 
-            return reward.load_model(config, prepared.model_info.path, prepared.tokenizer, precision, prepared.device)
+            is_new = prepared.checkpoint is None
+            return reward.load_model(config, prepared.model_info.path, prepared.tokenizer, precision, prepared.device, is_new=is_new)
         model = load_base_model(
             prepared.model_info.path,
             precision.weights,
@@ -194,10 +202,13 @@ class TrainingRun:
             quantization=quantization_of(config),
         )
         self._leave_if_stopped()
+        prepare_base(config, model, prepared.tokenizer)
         return load_adapter(model, Path(config.model.adapter)) if config.model.adapter else model
 
-    def _training(self, prepared: _Prepared, model: PreTrainedModel | PeftModel, store: CheckpointStore, sampling: Sampling) -> Training:
-        config = prepared.config
+    def _training(
+        self, prepared: _Prepared, model: PreTrainedModel | PeftModel, start: AdapterStart, store: CheckpointStore, sampling: Sampling
+    ) -> Training:
+        config, is_new = prepared.config, prepared.checkpoint is None
         has_new_adapter = config.method.kind != "full" and config.model.adapter is None and config.objective.kind != "reward"
         best = BestKeeper(store, config.objective.kind) if config.output.keep_best else None
         callbacks = (
@@ -211,14 +222,15 @@ class TrainingRun:
                 model_dir=prepared.model_info.path,
                 model=model,
                 tokenizer=prepared.tokenizer,
-                peft_config=lora_config(config, cast("PreTrainedModel", model)) if has_new_adapter else None,
+                peft_config=lora_config(config, cast("PreTrainedModel", model), is_new=is_new) if has_new_adapter else None,
                 device=prepared.device,
                 precision=self._precision(prepared),
                 data=prepared.data,
                 store=store,
                 events=self._events,
                 callbacks=callbacks,
-                is_new=prepared.checkpoint is None,
+                is_new=is_new,
+                start=start,
             )
         )
         sampling.attach(cast("PreTrainedModel", training.trained), prepared.tokenizer)
@@ -235,12 +247,14 @@ class TrainingRun:
 
     # --- the result ---
 
-    def _save(self, prepared: _Prepared, training: Training) -> None:
+    def _save(self, prepared: _Prepared, training: Training, start: AdapterStart) -> None:
         refuse_non_finite(training.trained, training.step)
         target = self._run.adapter if prepared.config.method.kind != "full" else self._run.model
         with whole_folder(target) as folder:
             _save_trained(training.trained, folder)
             prepared.tokenizer.save_pretrained(folder)
+            start.write(folder)
+            make_plain(folder)
             if prepared.config.objective.kind == "reward":
                 write_layout(folder, as_chat=are_chats(prepared.data))
 
@@ -272,6 +286,8 @@ class TrainingRun:
         if SIGNALS[prepared.config.objective.kind] != "prompts":  # what is left of prompts, their trainer says
             for warning in Batches(training.num_rows(), global_batch_size, is_packed=bool(prepared.config.data.packing)).warnings():
                 self._events.write(warning)
+        for warning in method_warnings(prepared.config, training.trained):
+            self._events.write(warning)
         for note in data.notes:
             self._events.write(WarningRaised(code="data_note", title="About the data", message=note))
 

@@ -18,6 +18,7 @@ from desktop_ft.core.events import PhaseChanged
 from desktop_ft.engine.checkpoints import CheckpointStore, writing
 from desktop_ft.engine.finite import refuse_non_finite
 from desktop_ft.engine.methods.optimizer import build_optimizer
+from desktop_ft.engine.methods.start import AdapterStart
 from desktop_ft.engine.randomness import undisturbed
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class RunTrainer(Base):
         super().__init__(**settings)
         self.remove_callback(PrinterCallback)
         self._config: RunConfig | None = None
+        self._start: AdapterStart | None = None
 
     @property
     def trained(self) -> PreTrainedModel | PeftModel:
@@ -90,12 +92,13 @@ class RunTrainer(Base):
 
     # --- the method ---
 
-    def train_as(self, config: RunConfig) -> None:
-        """Take the run's method: its optimizer, and float32 for what is trained under loss scaling.
+    def train_as(self, config: RunConfig, start: AdapterStart) -> None:
+        """Take the run's method: the adapter's start, the optimizer, and float32 for what is trained under loss scaling.
 
         TRL puts the adapters of a 4-bit base in bfloat16, whose gradients torch's GradScaler cannot unscale.
         """
-        self._config = config
+        self._config, self._start = config, start
+        start.settle(self.trained)
         if self.args.fp16:
             for parameter in self.trained.parameters():
                 if parameter.requires_grad and parameter.dtype in {torch.bfloat16, torch.float16}:
@@ -123,6 +126,8 @@ class RunTrainer(Base):
         folder = self._store.unsealed / f"{PREFIX_CHECKPOINT_DIR}-{step}"
         with writing(folder):
             super()._save_checkpoint(model, trial)
+            if self._start is not None:
+                self._start.write(folder)
             self._save_more(folder)
         self._store.seal(folder, step)
 

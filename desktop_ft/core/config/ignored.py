@@ -18,6 +18,8 @@ PARTS: Final[Mapping[ObjectiveName, tuple[str, ...]]] = {
 """Sections below ``objective`` that each objective reads; rlhf reads that of its policy besides."""
 _KEPT_BY_ADAPTER: Final = ("rank", "alpha", "dropout", "use_dora", "use_rslora", "init", "target_modules", "modules_to_save")
 _ADAPTER_ONLY: Final = (*_KEPT_BY_ADAPTER, "loraplus_lr_ratio")
+_WITHOUT_DROPOUT: Final = ("dpo", "orpo", "kto", "reward")
+"""TRL's trainers of these turn every dropout off (`disable_dropout`): its noise would hide how two answers differ."""
 _FULL_ONLY: Final = ("num_frozen_layers", "weight_updates")
 
 
@@ -87,6 +89,8 @@ def _why_method_ignores(config: RunConfig, rest: str) -> str:
         return f"Only qlora keeps the model in 4 bit; this run trains {kind}."
     if name in _ADAPTER_ONLY and kind == "full":
         return "Full fine-tuning has no adapter."
+    if name == "dropout" and config.objective.kind in _WITHOUT_DROPOUT:
+        return f"{config.objective.kind} compares answers without dropout."
     if name in _FULL_ONLY and kind != "full":
         return f"The model's weights are frozen; this run trains {kind}."
     if name in _KEPT_BY_ADAPTER and config.model.adapter is not None:

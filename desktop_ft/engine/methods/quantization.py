@@ -6,40 +6,28 @@ Source: Dettmers et al. 2023, arXiv 2305.14314.
 from __future__ import annotations
 
 import importlib.util
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 
 from desktop_ft.core.config import RunConfig
 from desktop_ft.core.config.schema import QuantizationConfig
-from desktop_ft.core.device import DeviceFacts
 from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.engine.device import DTYPES
 
 if TYPE_CHECKING:
     from transformers import BitsAndBytesConfig, PreTrainedModel
 
-BITSANDBYTES_DEVICES: Final = ("cuda", "rocm", "xpu", "cpu")
-"""Where its 4-bit kernels were written for; its MPS backend needs kernels from the net."""
 
-
-def check_bitsandbytes(device: DeviceFacts, wanted: str) -> None:
-    """Refuse what bitsandbytes is needed for, where it is not.
+def check_bitsandbytes(wanted: str) -> None:
+    """Refuse what needs bitsandbytes where it is not installed; what a device lacks, `desktop_ft.core.device_check` has refused before.
 
     Args:
-        device: Where it is to compute.
         wanted: The setting that needs it, such as ``method.kind: qlora``.
 
     Raises:
-        DesktopFtError: ``bitsandbytes_device`` or ``bitsandbytes_missing``.
+        DesktopFtError: ``bitsandbytes_missing``.
     """
-    if device.kind not in BITSANDBYTES_DEVICES:
-        raise DesktopFtError(
-            "bitsandbytes_device",
-            "bitsandbytes cannot compute on this device",
-            f"{wanted} needs bitsandbytes, which has no kernels for {device.name}.",
-            "Use method.kind: lora, and leave training.optim at auto.",
-        )
     if importlib.util.find_spec("bitsandbytes") is None:
         raise DesktopFtError(
             "bitsandbytes_missing",
