@@ -96,7 +96,9 @@ class NewRunModel(QObject):
         self._data_slot = TaskSlot(self, self.crashed)
         self._view_slot = TaskSlot(self, self.crashed)
         self._viewed_code = ""
-        self._last_config = self._workable()
+        self.workable = self._find_workable()
+        """What the run would be, for memory and for what has an effect; a reward that is still missing keeps neither from being told."""
+        self._last_config = self.workable
         self._reread = QTimer(self)
         self._reread.setSingleShot(True)
         self._reread.setInterval(_REREAD_DELAY_MS)
@@ -354,17 +356,15 @@ class NewRunModel(QObject):
 
     def estimate_with(self, changes: Mapping[str, object]) -> MemoryEstimate | None:
         """What the memory would be with other settings; None where that cannot be said."""
-        workable = self._workable()
-        if self.model is None or self.model.shape is None or workable is None:
+        if self.model is None or self.model.shape is None or self.workable is None:
             return None
         try:
-            config = changed_config(workable, changes)
+            config = changed_config(self.workable, changes)
         except ConfigError:
             return None
         return estimate(config, self.model, self.device, self.data.longest if self.data else None)
 
-    def _workable(self) -> RunConfig | None:
-        """What the run would be, for memory and for what has an effect; a reward that is still missing keeps neither from being told."""
+    def _find_workable(self) -> RunConfig | None:
         if not self.all_problems:
             return self.config()
         if any(not problem.path.startswith("objective.rewards.") for problem in self.all_problems):
@@ -380,7 +380,7 @@ class NewRunModel(QObject):
         """What follows from draft, model, data and device; before anyone is told, so that nobody sees half of a change."""
         self.estimate, self.estimate_error, self.resolved, self.advice = None, None, None, ()
         self.all_problems = self.draft.problems()
-        config = self._workable()
+        config = self.workable = self._find_workable()
         self._last_config = config or self._last_config
         if self.model is not None and config is not None:
             longest = self.data.longest if self.data else None

@@ -269,11 +269,11 @@ class ReviewPage(WizardPage):
         resolved, bill, info = model.resolved, model.estimate, model.model
         number = format_number(resolved.num_steps) if resolved else DASH
         self.steps.show_words(number, self.tr("time is known after three"))
-        if bill is None or info is None:
+        if bill is None or info is None or model.workable is None:
             self.disk.show_words(DASH, "")
             self.result.show_words(DASH, "")
             return
-        forecast = forecast_disk(model.config(), info, model.device, bill.choices)
+        forecast = forecast_disk(model.workable, info, model.device, bill.choices)
         self.disk.show_words(format_size(forecast.run_bytes), self.tr("of {0} free").format(format_size(free_disk_bytes())))
         kind = self.tr("adapter") if model.draft.get("method.kind") == "lora" else self.tr("model")
         self.result.show_words(format_size(forecast.result_bytes), kind)
