@@ -114,6 +114,11 @@ def objective_title(objective: ObjectiveName) -> str:
     return names.get(objective, objective.upper())
 
 
+def objective_short(objective: str) -> str:
+    """An objective in one word, for a narrow column."""
+    return {"pretrain": _tr("Pretraining"), "reward": _tr("Reward")}.get(objective, objective.upper())
+
+
 def learns_from(objective: ObjectiveName) -> str:
     """What the rows of its data must be, and what of them is learnt, in a sentence."""
     if objective in {"reward", "rlhf"}:
