@@ -12,7 +12,6 @@ from desktop_ft.core.config.check import validate
 from desktop_ft.core.config.schema import DEMO, SCHEMA_VERSION, RunConfig
 from desktop_ft.core.errors import ConfigError, DesktopFtError, Problem
 from desktop_ft.core.files import write_text
-from desktop_ft.core.rewards.schemas import is_schema_text
 
 Values = dict[str, object]
 Migration = Callable[[Values], Values]

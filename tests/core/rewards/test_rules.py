@@ -178,7 +178,9 @@ def test_a_schemas_file_counts_from_the_configurations_folder(tmp_path: Path) ->
         "data": {"train": "demo"},
         "objective": {
             "kind": "grpo",
-            "rewards": {"rules": [{"kind": "json_schema", "schema_source": "person.json"}, {"kind": "json_schema", "schema_source": PERSON}]},
+            "rewards": {
+                "rules": [{"kind": "json_schema", "schema_source": "person.json"}, {"kind": "json_schema", "schema_source": PERSON}]
+            },
         },
     }
     (tmp_path / "person.json").write_text(PERSON, encoding="utf-8")

@@ -75,9 +75,7 @@ class FourModels:
         """The value function's weights are compared with the policy's."""
 
 
-def _run_with(
-    run: RunDir, monkeypatch: pytest.MonkeyPatch, *, apart: bool
-) -> tuple[list[dict[str, Tensor]], dict[str, Tensor]]:
+def _run_with(run: RunDir, monkeypatch: pytest.MonkeyPatch, *, apart: bool) -> tuple[list[dict[str, Tensor]], dict[str, Tensor]]:
     """Gradients of every step, and what was trained; adapters and head start at random, not at zero."""
     on_one_base, update = vars(ppo)["_on_one_base"], vars(PpoTraining)["_update"]
     gradients: list[dict[str, Tensor]] = []
@@ -147,7 +145,9 @@ def test_one_base_equals_four_models(
     assert_same_weights(weights(shared.adapter), weights(apart.adapter), 1e-5)
 
 
-def test_a_joint_backward_pass_is_what_playing_prevents(tiny: Path, prompts: Path, new_run: NewRun, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_joint_backward_pass_is_what_playing_prevents(
+    tiny: Path, prompts: Path, new_run: NewRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With checkpointing, the policy's gradient comes out wrong, without an error, where another adapter is on in its backward pass."""
     settings: dict[str, object] = {
         **SETTINGS, "model.source": str(tiny), "data.train": str(prompts), "training.activation_checkpointing": True, "training.max_steps": 1,
