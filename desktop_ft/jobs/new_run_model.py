@@ -20,7 +20,7 @@ from desktop_ft.core.config.objectives import ObjectiveName
 from desktop_ft.core.demo import DEMO_NAME, demo_draft, demo_values
 from desktop_ft.core.device import DeviceFacts
 from desktop_ft.core.errors import ConfigError, DesktopFtError, Problem
-from desktop_ft.core.memory.estimate import MemoryEstimate, changed_config, estimate
+from desktop_ft.core.memory import MemoryEstimate, changed_config, estimate
 from desktop_ft.core.models import ModelInfo, read_model, resolve_model
 from desktop_ft.core.preflight import resolve_data
 from desktop_ft.core.presets import Preset
