@@ -48,6 +48,7 @@ COMMANDS: Final[Mapping[str, Entry]] = {
     "control": Entry("control", "control", "Ask a running engine for something: save, sample, set or stop."),
     "runs": Entry("runs", "app", "List, show and compare runs."),
     "generate": Entry("generate", "generate", "Let a model answer prompts."),
+    "score": Entry("score", "score", "Let a reward model score answers to a prompt."),
     "export": Entry("export", "export", "Take the adapter or the merged model of a run away."),
     "models": Entry("models", "app", "Models on this computer."),
     "doctor": Entry("doctor", "doctor", "Say what works on this computer, what is broken and how to mend it."),

@@ -80,8 +80,26 @@ class GenerateRequest:
     dtype: DtypeName = "auto"
 
 
-JobRequest = ExportRequest | GenerateRequest
-REQUEST_TYPES: Final[Mapping[str, type[JobRequest]]] = {"export": ExportRequest, "generate": GenerateRequest}
+@dataclass(frozen=True)
+class ScoreRequest:
+    """Let a reward model score answers to one prompt; each becomes a `SampleDone` with its reward.
+
+    Attributes:
+        source: The folder of a reward run, of its adapter, or of a sequence classifier with one output.
+        prompt: What the person says.
+        answers: What is scored, each alone.
+        dtype: Number format of the weights. auto: as stored, float32 on a CPU.
+    """
+
+    kind: ClassVar[str] = "score"
+    source: Path
+    prompt: str
+    answers: tuple[str, ...]
+    dtype: DtypeName = "auto"
+
+
+JobRequest = ExportRequest | GenerateRequest | ScoreRequest
+REQUEST_TYPES: Final[Mapping[str, type[JobRequest]]] = {"export": ExportRequest, "generate": GenerateRequest, "score": ScoreRequest}
 
 
 @dataclass(frozen=True)
@@ -244,6 +262,8 @@ def _problem_of(request: JobRequest) -> str:
         return f"'{request.dtype}' is no number format. Known: {', '.join(DTYPES)}."
     if isinstance(request, ExportRequest):
         return "" if request.to in EXPORT_TARGETS else f"'{request.to}' is no kind of export. Known: {', '.join(EXPORT_TARGETS)}."
+    if isinstance(request, ScoreRequest):
+        return "" if request.answers else "there is no answer to score."
     checks = (
         (bool(request.prompts), "there is no prompt."),
         (request.max_new_tokens >= 1, f"max_new_tokens is {request.max_new_tokens}; it must be at least 1."),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.core.eventlog import EventWriter
 from desktop_ft.core.events import Event, FinishStatus, Phase, PhaseChanged, Progress, RunFinished, RunStarted
-from desktop_ft.core.job import ExportRequest, JobDir, JobRequest, read_job
+from desktop_ft.core.job import ExportRequest, JobDir, JobRequest, ScoreRequest, read_job
 from desktop_ft.core.processes import ProcessMark, mark_of
 from desktop_ft.core.runs import release_lock, take_lock
 from desktop_ft.engine.errors import Situation, error_event
@@ -155,6 +155,10 @@ def _work(job: JobDir, request: JobRequest, events: EventWriter, mark: ProcessMa
         from desktop_ft.engine.export import export
 
         export(request, work, device)
+    elif isinstance(request, ScoreRequest):
+        from desktop_ft.engine.score import score
+
+        score(request, work, device)
     else:
         from desktop_ft.engine.generate import generate
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, Final, Literal, cast
 
 import torch
-from peft import LoraConfig, PeftModel
+from peft import EvaConfig, LoraConfig, PeftModel
 from transformers import (
+    AddedToken,
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
@@ -21,22 +22,38 @@ from desktop_ft.core.config import RunConfig
 from desktop_ft.core.config.schema import QuantizationConfig
 from desktop_ft.core.device import DeviceFacts
 from desktop_ft.core.errors import DesktopFtError
+from desktop_ft.engine.methods.base import embedding_modules, is_tied
 from desktop_ft.engine.methods.quantization import bits_and_bytes_config, check_bitsandbytes, keep_unpacked
+from desktop_ft.engine.methods.start import plain_adapter
 
 Head = Literal["causal", "score"]
 """What a base ends in: the next token's scores, or one number for a whole text (a reward model)."""
 _PLACES: Final = {"cuda": "cuda:0", "rocm": "cuda:0", "xpu": "xpu:0", "mps": "mps", "cpu": "cpu"}
 
 
-def load_hf_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """Transformers' tokenizer of a model folder; it goes into checkpoints and results as it is."""
-    return cast("PreTrainedTokenizerBase", AutoTokenizer.from_pretrained(folder, local_files_only=True))
+def load_hf_tokenizer(folder: Path, added_tokens: Sequence[str] = ()) -> PreTrainedTokenizerBase:
+    """Transformers' tokenizer of a model folder, with a run's added special tokens; it goes into checkpoints and results as it is.
+
+    Raises:
+        DesktopFtError: ``added_token_known``.
+    """
+    tokenizer = cast("PreTrainedTokenizerBase", AutoTokenizer.from_pretrained(folder, local_files_only=True))
+    known = next((text for text in added_tokens if text in tokenizer.get_vocab()), None)
+    if known is not None:
+        raise DesktopFtError(
+            "added_token_known",
+            "A token to add is there already",
+            f"model.added_tokens names {known}, which is a token of this model.",
+            f"Remove {known} from model.added_tokens.",
+        )
+    tokenizer.add_tokens([AddedToken(text, special=True, normalized=False) for text in added_tokens], special_tokens=True)
+    return tokenizer
 
 
 def load_base_model(
     folder: Path,
     weights: torch.dtype,
-    attention: str,
+    attention: str | None,
     device: DeviceFacts,
     *,
     head: Head = "causal",
@@ -47,13 +64,13 @@ def load_base_model(
     Args:
         folder: Config and safetensors.
         weights: Format of the weights; with ``quantization`` of those that stay unquantised.
-        attention: ``sdpa`` or ``eager``.
+        attention: ``sdpa`` or ``eager``; None: transformers' choice.
         device: Where it goes; all of it, never a part.
         head: ``score``: a sequence classifier with one output. A folder without one gives it random weights, so seed before.
         quantization: Keep the linear layers in 4 bit; None: as ``weights``.
 
     Raises:
-        DesktopFtError: ``bitsandbytes_device`` or ``bitsandbytes_missing``.
+        DesktopFtError: ``bitsandbytes_missing``.
     """
     settings: dict[str, Any] = {"dtype": weights, "attn_implementation": attention, "local_files_only": True, "use_safetensors": True}
     if device.kind != "cpu":
@@ -61,7 +78,7 @@ def load_base_model(
     if head == "score":
         settings["num_labels"] = 1
     if quantization is not None:
-        check_bitsandbytes(device, "method.kind: qlora")
+        check_bitsandbytes("method.kind: qlora")
         settings["quantization_config"] = bits_and_bytes_config(quantization, weights)
     loader = AutoModelForCausalLM if head == "causal" else AutoModelForSequenceClassification
     model = cast("PreTrainedModel", loader.from_pretrained(folder, **settings))
@@ -86,7 +103,8 @@ def load_adapter(model: PreTrainedModel, folder: Path) -> PeftModel:
             "Pick the adapter folder of a finished LoRA run.",
         )
     try:
-        return PeftModel.from_pretrained(model, str(folder), is_trainable=True)
+        with plain_adapter(folder) as plain:
+            return PeftModel.from_pretrained(model, str(plain), is_trainable=True)
     except (RuntimeError, ValueError) as error:
         raise DesktopFtError(
             "adapter_mismatch",
@@ -96,22 +114,32 @@ def load_adapter(model: PreTrainedModel, folder: Path) -> PeftModel:
         ) from error
 
 
-def lora_config(config: RunConfig, model: PreTrainedModel) -> LoraConfig:
+def lora_config(config: RunConfig, model: PreTrainedModel, head: Head = "causal", *, is_new: bool = True) -> LoraConfig:
     """PEFT's configuration of a new adapter.
 
+    Args:
+        config: Of the run.
+        model: What gets the adapter, its vocabulary grown.
+        head: As the model was loaded; a ``score`` head is trained whole beside the adapter.
+        is_new: False where a checkpoint's weights will follow, and so no other start is worth computing.
+
     Raises:
-        DesktopFtError: ``target_modules_unknown`` or ``target_modules_head``.
+        DesktopFtError: ``target_modules_unknown``, ``target_modules_head`` or ``modules_to_save_unknown``.
     """
     method = config.method
+    whole = _modules_to_save(config, model)
     alpha = int(method.alpha) if method.alpha == int(method.alpha) else method.alpha
     return LoraConfig(
-        task_type="CAUSAL_LM",
+        task_type="CAUSAL_LM" if head == "causal" else "SEQ_CLS",
         r=method.rank,
         lora_alpha=cast("int", alpha),
         lora_dropout=method.dropout,
         use_dora=method.use_dora,
         use_rslora=method.use_rslora,
-        init_lora_weights=True if method.init == "default" else "gaussian",
+        init_lora_weights=True if method.init == "default" or not is_new else cast("Literal['pissa']", method.init),
+        eva_config=EvaConfig(rho=1.0) if method.init == "eva" and is_new else None,
+        modules_to_save=whole or None,
+        ensure_weight_tying=bool(whole) and is_tied(model),
         target_modules=_target_modules(method.target_modules, model),
     )
 
@@ -137,6 +165,26 @@ def _target_modules(wanted: str | Sequence[str], model: PreTrainedModel) -> str 
             f"Remove {heads[0]} from method.target_modules, or write all-linear.",
         )
     return list(wanted)
+
+
+def _modules_to_save(config: RunConfig, model: PreTrainedModel) -> list[str]:
+    """Modules that are trained whole: those named, and the embeddings of a vocabulary that grew.
+
+    PEFT matches them by the end of the name and passes over a name that it does not find.
+    """
+    named = list(config.method.modules_to_save)
+    known = [full for full, _ in model.named_modules() if full]
+    for name in named:
+        if not any(full == name or full.endswith(f".{name}") for full in known):
+            near = difflib.get_close_matches(name, sorted({full.rpartition(".")[2] for full in known}), n=1)
+            raise DesktopFtError(
+                "modules_to_save_unknown",
+                "A module does not exist in this model",
+                f"method.modules_to_save names {name}, which this model does not have.",
+                f"Did you mean {near[0]}?" if near else "Embeddings and output layer are usually embed_tokens and lm_head.",
+            )
+    grown = embedding_modules(model) if config.model.added_tokens else []
+    return list(dict.fromkeys([*named, *grown]))
 
 
 def _is_in_attention(name: str) -> bool:

@@ -111,6 +111,12 @@ def test_a_folder_with_a_run_is_left_alone(desktop_ft: Run, run_yaml: Path, tmp_
     assert [path.name for path in tmp_path.iterdir()] == ["run.yaml"]
 
 
+def test_scoring_nothing_or_without_a_reward_model_is_refused(desktop_ft: Run, tmp_path: Path) -> None:
+    assert desktop_ft("score", tmp_path, "--prompt", "x", "--json").error["code"] == "usage"
+    assert desktop_ft("score", tmp_path, "--prompt", "x", "--answer", "y", "--json").error["code"] == "reward_missing"
+    assert desktop_ft("score", "no-such-run", "--prompt", "x", "--answer", "y", "--json").error["code"] == "run_missing"
+
+
 def test_generating_with_nothing_to_answer_or_a_wrong_adapter_is_refused(desktop_ft: Run, tmp_path: Path) -> None:
     assert desktop_ft("generate", "demo", "--json").error["code"] == "usage"
     assert desktop_ft("generate", "demo", "--prompt", "x", "--adapter", tmp_path, "--json").error["code"] == "adapter_missing"

@@ -15,6 +15,7 @@ from desktop_ft.core.job import (
     GenerateRequest,
     JobDir,
     JobRequest,
+    ScoreRequest,
     create_job,
     create_job_in,
     is_job,
@@ -29,7 +30,16 @@ GENERATE = GenerateRequest(
 )
 
 
-@pytest.mark.parametrize("request_", [EXPORT, ExportRequest(Path("a"), "adapter", Path("b")), GENERATE, GenerateRequest("m", ("x",))])
+@pytest.mark.parametrize(
+    "request_",
+    [
+        EXPORT,
+        ExportRequest(Path("a"), "adapter", Path("b")),
+        GENERATE,
+        GenerateRequest("m", ("x",)),
+        ScoreRequest(Path("/runs/r"), "Hi?", ("yes", "no"), dtype="float16"),
+    ],
+)
 def test_request_survives_its_file(tmp_path: Path, request_: JobRequest) -> None:
     job = create_job_in(tmp_path, request_)
     assert read_job(job.path) == request_
@@ -68,6 +78,7 @@ def test_integer_is_a_number_where_one_is_wanted(tmp_path: Path) -> None:
         ('{"v": 1, "kind": "export", "request": {"run_dir": "a", "to": "gguf", "out": "b"}}', "request_invalid"),
         ('{"v": 1, "kind": "export", "request": {"run_dir": "a", "to": "merged", "out": "b", "dtype": "int4"}}', "request_invalid"),
         ('{"v": 1, "kind": "generate", "request": {"model": "m", "prompts": [5]}}', "job_unreadable"),
+        ('{"v": 1, "kind": "score", "request": {"source": "r", "prompt": "x", "answers": []}}', "request_invalid"),
         (f'{{"v": {JOB_VERSION + 1}, "kind": "export", "request": {{}}}}', "job_too_new"),
     ],
 )

@@ -10,7 +10,7 @@ from desktop_ft.core.config.defaults import defaults_for
 from desktop_ft.core.config.objectives import ObjectiveName
 from desktop_ft.core.config.schema import RunConfig
 
-_PARTS: Final[Mapping[ObjectiveName, tuple[str, ...]]] = {
+PARTS: Final[Mapping[ObjectiveName, tuple[str, ...]]] = {
     "sft": (), "pretrain": (), "dpo": ("dpo",), "orpo": ("orpo",), "kto": ("kto",), "reward": ("reward",),
     "grpo": ("grpo", "rewards", "rollout"), "rloo": ("rloo", "rewards", "rollout"), "ppo": ("ppo", "rewards", "rollout"),
     "rlhf": ("rlhf", "reward", "rewards", "rollout"),
@@ -18,6 +18,8 @@ _PARTS: Final[Mapping[ObjectiveName, tuple[str, ...]]] = {
 """Sections below ``objective`` that each objective reads; rlhf reads that of its policy besides."""
 _KEPT_BY_ADAPTER: Final = ("rank", "alpha", "dropout", "use_dora", "use_rslora", "init", "target_modules", "modules_to_save")
 _ADAPTER_ONLY: Final = (*_KEPT_BY_ADAPTER, "loraplus_lr_ratio")
+_WITHOUT_DROPOUT: Final = ("dpo", "orpo", "kto", "reward")
+"""TRL's trainers of these turn every dropout off (`disable_dropout`): its noise would hide how two answers differ."""
 _FULL_ONLY: Final = ("num_frozen_layers", "weight_updates")
 
 
@@ -32,7 +34,7 @@ def ignored_settings(config: RunConfig) -> Mapping[str, str]:
     found: dict[str, str] = {}
     for path, info in SETTINGS.items():
         if _value_at(values, path) not in (info.default, defaults.get(path, info.default)):
-            why = _why_ignored(config, path)
+            why = why_ignored(config, path)
             if why:
                 found[path] = why
     return found
@@ -50,7 +52,7 @@ def _value_at(value: object, path: str) -> object:
     return value
 
 
-def _why_ignored(config: RunConfig, path: str) -> str:
+def why_ignored(config: RunConfig, path: str) -> str:
     """Why a setting has no effect in this run; empty where it has one."""
     section, _, rest = path.partition(".")
     match section:
@@ -72,7 +74,7 @@ def _why_objective_ignores(config: RunConfig, rest: str) -> str:
     objective, part = config.objective, rest.partition(".")[0]
     if part == "kind":
         return ""
-    if part not in (*_PARTS[objective.kind], *((objective.rlhf.policy,) if objective.kind == "rlhf" else ())):
+    if part not in (*PARTS[objective.kind], *((objective.rlhf.policy,) if objective.kind == "rlhf" else ())):
         return f"It belongs to another objective; this run trains {objective.kind}."
     if rest == "rewards.model_weight" and objective.rewards.model is None and objective.kind != "rlhf":
         return "There is no reward model."
@@ -87,6 +89,8 @@ def _why_method_ignores(config: RunConfig, rest: str) -> str:
         return f"Only qlora keeps the model in 4 bit; this run trains {kind}."
     if name in _ADAPTER_ONLY and kind == "full":
         return "Full fine-tuning has no adapter."
+    if name == "dropout" and config.objective.kind in _WITHOUT_DROPOUT:
+        return f"{config.objective.kind} compares answers without dropout."
     if name in _FULL_ONLY and kind != "full":
         return f"The model's weights are frozen; this run trains {kind}."
     if name in _KEPT_BY_ADAPTER and config.model.adapter is not None:

@@ -28,36 +28,29 @@ def weight_updates(config: RunConfig) -> tuple[WeightUpdates, str]:
         return "float32", "The weights are trained in float32, which loses nothing."
     if config.training.kernels == "none":
         return "plain", "As stock TRL trains bfloat16 weights."
+    if config.training.optim not in ADAMW:
+        return "float32", f"float32 weights: {config.training.optim} has no Kahan summation."
     return "kahan", "bfloat16 weights that carry along what rounding lost: 10 bytes for each weight in place of float32's 16."
 
 
 def method_problems(config: RunConfig) -> Iterator[Problem]:
-    """Settings of the method that contradict each other or the objective."""
-    yield from _full_problems(config) if config.method.kind == "full" else _adapter_problems(config)
-    yield from _update_problems(config)
-
-
-def _full_problems(config: RunConfig) -> Iterator[Problem]:
+    """Settings of the method that contradict each other or the objective; those without effect are `ignored_settings`."""
     method = config.method
-    if method.loraplus_lr_ratio is not None:
-        yield Problem("method.loraplus_lr_ratio", "full fine-tuning has no B matrices to give another rate.", "Remove it.")
-    if method.init != "default":
-        yield Problem("method.init", f"{method.init} is how an adapter starts; full fine-tuning has none.", "Set it to default.")
-    if method.modules_to_save:
-        yield Problem("method.modules_to_save", "full fine-tuning trains every module whole.", "Empty the list.")
+    if method.kind == "full":
+        yield from _update_problems(config)
+    elif config.model.adapter is None:
+        yield from _start_problems(config)
 
 
-def _adapter_problems(config: RunConfig) -> Iterator[Problem]:
-    method = config.method
-    if method.num_frozen_layers:
-        yield Problem("method.num_frozen_layers", f"{method.kind} freezes every layer of the base.", "Set it to 0, or method.kind to full.")
-    if method.init == "default":
-        return
-    if config.model.adapter is not None:
-        yield Problem("method.init", "the adapter to go on from has started already.", "Set method.init to default.")
-    if method.init == "orthogonal" and method.rank % 2:
-        yield Problem("method.rank", f"orthogonal needs an even rank, not {method.rank}.", f"Set it to {method.rank + 1}.")
-    if method.init in BASE_MOVING_INITS:
+def _start_problems(config: RunConfig) -> Iterator[Problem]:
+    """Of how a new adapter starts."""
+    init, rank, kind = config.method.init, config.method.rank, config.objective.kind
+    if init == "orthogonal" and rank % 2:
+        yield Problem("method.rank", f"orthogonal needs an even rank, not {rank}.", f"Set it to {rank + 1}.")
+    if init == "eva" and kind not in {"sft", "pretrain"}:
+        why = f"eva looks at how the model reads whole training rows, which {kind} does not have."
+        yield Problem("method.init", why, "Set it to default, orthogonal or gaussian.")
+    if init in BASE_MOVING_INITS:
         yield from _moving_problems(config)
 
 
@@ -80,8 +73,6 @@ def _moving_problems(config: RunConfig) -> Iterator[Problem]:
 
 def _update_problems(config: RunConfig) -> Iterator[Problem]:
     path, stated, dtype = "method.weight_updates", config.method.weight_updates, config.model.dtype
-    if config.method.kind != "full":
-        return
     if stated == "plain" and config.training.kernels != "none":
         yield Problem(path, "plain 16-bit weights hardly move at the usual rates.", "Set it to auto; only kernels: none takes plain.")
     if stated == "plain" and dtype == "float16":

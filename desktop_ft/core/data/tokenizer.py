@@ -82,7 +82,7 @@ class ModelTokenizer:
         inexact_reason: Why not, or None.
     """
 
-    def __init__(self, backend: Tokenizer, files: TokenizerFiles, inexact_reason: str | None) -> None:
+    def __init__(self, backend: Tokenizer, files: TokenizerFiles, inexact_reason: str | None, added_tokens: Sequence[str] = ()) -> None:
         self._backend = backend
         self.special = _special_tokens(backend, files)
         added = cast("Mapping[int, AddedToken]", backend.get_added_tokens_decoder())
@@ -92,7 +92,7 @@ class ModelTokenizer:
         control = [str(token.content) for token in added.values()]
         self.chat_template = None if source is None else ChatTemplate(source, named, control)
         self.template_sha256 = None if self.chat_template is None else self.chat_template.sha256
-        self.sha256 = _digest(files)
+        self.sha256 = _digest(files, added_tokens)
         self.inexact_reason = inexact_reason
         self.exact = inexact_reason is None
 
@@ -119,8 +119,12 @@ class ModelTokenizer:
         return self._backend.decode(list(ids), skip_special_tokens=False)
 
 
-def load_tokenizer(model_dir: Path) -> ModelTokenizer:
+def load_tokenizer(model_dir: Path, added_tokens: Sequence[str] = ()) -> ModelTokenizer:
     """Load the tokenizer of a model folder.
+
+    Args:
+        model_dir: The model.
+        added_tokens: Special tokens of the run besides (``model.added_tokens``).
 
     Raises:
         DesktopFtError: ``tokenizer_missing``, ``tokenizer_invalid``.
@@ -139,7 +143,8 @@ def load_tokenizer(model_dir: Path) -> ModelTokenizer:
     backend.no_truncation()
     backend.no_padding()
     _add_missing_tokens(backend, files)
-    return ModelTokenizer(backend, files, inexact_reason)
+    backend.add_special_tokens([AddedToken(text, special=True, normalized=False) for text in added_tokens])
+    return ModelTokenizer(backend, files, inexact_reason, added_tokens)
 
 
 def _add_missing_tokens(backend: Tokenizer, files: TokenizerFiles) -> None:
@@ -171,6 +176,7 @@ def _special_tokens(backend: Tokenizer, files: TokenizerFiles) -> SpecialTokens:
     return SpecialTokens(bos, eos, pad, id_of(bos), eos_id, id_of(pad), frozenset(stop_ids))
 
 
-def _digest(files: TokenizerFiles) -> str:
-    rest = json.dumps([dict(files.special_tokens), files.tokenizer_class, list(files.added_tokens)], sort_keys=True)
+def _digest(files: TokenizerFiles, added_tokens: Sequence[str]) -> str:
+    more = [list(added_tokens)] if added_tokens else []
+    rest = json.dumps([dict(files.special_tokens), files.tokenizer_class, list(files.added_tokens), *more], sort_keys=True)
     return hashlib.sha256(files.tokenizer_bytes + rest.encode("utf-8")).hexdigest()

@@ -13,7 +13,7 @@ from transformers.training_args import OptimizerNames
 
 from desktop_ft.core.config import RunConfig
 from desktop_ft.core.config.methods import weight_updates
-from desktop_ft.core.device import DeviceFacts
+from desktop_ft.core.device_check import BITSANDBYTES_OPTIMIZERS
 from desktop_ft.engine.methods.quantization import check_bitsandbytes
 
 NOT_DECAYED: Final = (r"bias", r"layernorm", r"rmsnorm", r"(?:^|\.)norm(?:$|\.)", r"_norm(?:$|\.)")
@@ -25,21 +25,6 @@ KAHAN_BETAS: Final = (0.9, 0.99)
 """optimi's own: its moments are kept in bfloat16, where a decay of 0.999 rounds away and the second moment never falls."""
 
 
-def check_optimizer(config: RunConfig, device: DeviceFacts) -> None:
-    """Refuse an optimizer that this machine cannot run.
-
-    Raises:
-        DesktopFtError: As `check_bitsandbytes`.
-    """
-    if needs_bitsandbytes(config):
-        check_bitsandbytes(device, f"training.optim: {config.training.optim}")
-
-
-def needs_bitsandbytes(config: RunConfig) -> bool:
-    """Whether the run's optimizer is one of bitsandbytes'."""
-    return config.training.optim in {"adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit"}
-
-
 def build_optimizer(config: RunConfig, model: PreTrainedModel | PeftModel) -> torch.optim.Optimizer:
     """The optimizer over everything of the model that is trained, at ``training.learning_rate``.
 
@@ -49,6 +34,9 @@ def build_optimizer(config: RunConfig, model: PreTrainedModel | PeftModel) -> to
     Args:
         config: Without any ``auto``.
         model: With its adapter, its frozen parameters marked.
+
+    Raises:
+        DesktopFtError: ``bitsandbytes_missing``.
     """
     optimizer_class, settings = _class_and_settings(config)
     ratio = config.method.loraplus_lr_ratio
@@ -67,6 +55,8 @@ def _class_and_settings(config: RunConfig) -> tuple[type[torch.optim.Optimizer],
         from optimi import AdamW
 
         return AdamW, {"lr": training.learning_rate, "betas": KAHAN_BETAS, "eps": EPSILON, "kahan_sum": True}
+    if training.optim in BITSANDBYTES_OPTIMIZERS:
+        check_bitsandbytes(f"training.optim: {training.optim}")
     asked = SimpleNamespace(
         optim=OptimizerNames("adamw_torch_fused" if training.optim == "auto" else training.optim),
         learning_rate=training.learning_rate,

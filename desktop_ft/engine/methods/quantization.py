@@ -12,34 +12,27 @@ import torch
 
 from desktop_ft.core.config import RunConfig
 from desktop_ft.core.config.schema import QuantizationConfig
-from desktop_ft.core.device import DeviceFacts
 from desktop_ft.core.errors import DesktopFtError
+from desktop_ft.core.files import write_json
 from desktop_ft.engine.device import DTYPES
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from transformers import BitsAndBytesConfig, PreTrainedModel
 
-BITSANDBYTES_DEVICES: Final = ("cuda", "rocm", "xpu", "cpu")
-"""Where its 4-bit kernels were written for; its MPS backend needs kernels from the net."""
+QUANTIZATION_FILE: Final = "base_quantization.json"
 
 
-def check_bitsandbytes(device: DeviceFacts, wanted: str) -> None:
-    """Refuse what bitsandbytes is needed for, where it is not.
+def check_bitsandbytes(wanted: str) -> None:
+    """Refuse what needs bitsandbytes where it is not installed; what a device lacks, `desktop_ft.core.device_check` has refused before.
 
     Args:
-        device: Where it is to compute.
         wanted: The setting that needs it, such as ``method.kind: qlora``.
 
     Raises:
-        DesktopFtError: ``bitsandbytes_device`` or ``bitsandbytes_missing``.
+        DesktopFtError: ``bitsandbytes_missing``.
     """
-    if device.kind not in BITSANDBYTES_DEVICES:
-        raise DesktopFtError(
-            "bitsandbytes_device",
-            "bitsandbytes cannot compute on this device",
-            f"{wanted} needs bitsandbytes, which has no kernels for {device.name}.",
-            "Use method.kind: lora, and leave training.optim at auto.",
-        )
     if importlib.util.find_spec("bitsandbytes") is None:
         raise DesktopFtError(
             "bitsandbytes_missing",
@@ -86,6 +79,18 @@ def keep_unpacked(model: torch.nn.Module) -> None:
             module.support_avx512bf16_for_cpu = False
 
 
+def keep_quantization(quantization: QuantizationConfig, folder: Path) -> None:
+    """Write beside an adapter how the base below it was kept, for whoever loads both."""
+    write_json(folder / QUANTIZATION_FILE, quantization.model_dump(mode="json"))
+
+
+def kept_quantization(folder: Path) -> QuantizationConfig | None:
+    """How the base below an adapter was kept while it was trained; None: not in 4 bit, or nobody knows."""
+    path = folder / QUANTIZATION_FILE
+    return QuantizationConfig.model_validate_json(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
 def dequantized(model: PreTrainedModel) -> PreTrainedModel:
-    """The same model with plain weights, in the very values that the 4-bit layers compute with; takes the model over."""
+    """The same model on the CPU with plain weights, in the very values that the 4-bit layers compute with; takes the model over."""
+    cast("torch.nn.Module", model).to("cpu")
     return cast("PreTrainedModel", model.dequantize())

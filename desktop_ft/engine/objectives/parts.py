@@ -16,6 +16,7 @@ from desktop_ft.core.device import DeviceFacts
 from desktop_ft.core.eventlog import EventWriter
 from desktop_ft.engine.checkpoints import CheckpointStore
 from desktop_ft.engine.device import Precision
+from desktop_ft.engine.methods.start import AdapterStart
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Parts:
             adapter starts as in a plain script.
         callbacks: Of the run: reporting, samples, controls.
         is_new: Whether the run starts from its first step; then it is evaluated before.
+        start: Of a new adapter.
     """
 
     config: RunConfig
@@ -44,6 +46,7 @@ class Parts:
     events: EventWriter
     callbacks: Sequence[TrainerCallback]
     is_new: bool
+    start: AdapterStart
 
 
 class Training(Protocol):

@@ -21,6 +21,8 @@ from trl.trainer.reward_trainer import RewardTrainer
 from desktop_ft.engine.adapter_start import continued_scorer
 from desktop_ft.engine.arguments import common_arguments
 from desktop_ft.engine.load import lora_config
+from desktop_ft.engine.methods.base import prepare_base
+from desktop_ft.engine.methods.quantization import quantization_of
 from desktop_ft.engine.objectives.preference_trainer import PreferenceTrainer
 from desktop_ft.engine.objectives.rows import whole_rows
 from desktop_ft.engine.reward_model import load_scorer, tell_padding
@@ -29,8 +31,7 @@ if TYPE_CHECKING:
     from desktop_ft.core.config import RunConfig
     from desktop_ft.core.device import DeviceFacts
     from desktop_ft.engine.device import Precision
-    from desktop_ft.engine.methods.quantization import quantization_of
-from desktop_ft.engine.objectives.parts import Parts
+    from desktop_ft.engine.objectives.parts import Parts
 
 
 class RewardTraining(PreferenceTrainer, RewardTrainer):
@@ -38,7 +39,7 @@ class RewardTraining(PreferenceTrainer, RewardTrainer):
 
 
 def load_model(
-    config: RunConfig, folder: Path, tokenizer: PreTrainedTokenizerBase, precision: Precision, device: DeviceFacts
+    config: RunConfig, folder: Path, tokenizer: PreTrainedTokenizerBase, precision: Precision, device: DeviceFacts, *, is_new: bool
 ) -> PreTrainedModel | PeftModel:
     """The base with a scoring head, and with its adapter unless every weight is trained.
 
@@ -50,6 +51,7 @@ def load_model(
         tokenizer: Its own.
         precision: Of the weights.
         device: Where it goes.
+        is_new: False where a checkpoint's weights will follow.
 
     Raises:
         DesktopFtError: ``reward_architecture``, ``adapter_missing``, ``adapter_mismatch``, as `lora_config`.
@@ -57,13 +59,13 @@ def load_model(
     set_seed(config.seed)
     base = load_scorer(folder, precision.weights, config.model.attention, device, quantization_of(config))
     tell_padding(base, tokenizer)
+    prepare_base(config, base, tokenizer)
     if config.method.kind == "full":
         return base
     if config.model.adapter is not None:
         model = continued_scorer(base, Path(config.model.adapter))
     else:
-        settings = lora_config(config, base)
-        settings.task_type = "SEQ_CLS"
+        settings = lora_config(config, base, "score", is_new=is_new)
         model = cast("PeftModel", get_peft_model(base, settings))
     _keep_head_exact(model, precision, is_stock=config.training.kernels == "none")
     return model

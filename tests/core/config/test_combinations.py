@@ -141,6 +141,8 @@ def test_defaults_are_never_called_ignored(method: MethodName, objective: Object
         ("sft", "lora", {"training__max_steps": 5, "training__num_train_epochs": 2.0}, ["training.num_train_epochs"]),
         ("sft", "lora", {"training__lr_scheduler_type": "constant", "training__warmup_steps": 5.0}, ["training.warmup_steps"]),
         ("reward", "lora", {"evaluation__sample_prompts": ["Hi"]}, ["evaluation.sample_prompts"]),
+        ("dpo", "lora", {"method__dropout": 0.1}, ["method.dropout"]),
+        ("sft", "lora", {"method__dropout": 0.1}, []),
     ],
 )
 def test_what_was_changed_and_does_not_count_is_named(objective: str, method: str, changes: dict[str, object], paths: list[str]) -> None:
