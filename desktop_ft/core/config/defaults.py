@@ -10,6 +10,7 @@ from typing import Final, Literal, NamedTuple
 
 from desktop_ft.core.config.check import SETTINGS
 from desktop_ft.core.config.draft import Draft
+from desktop_ft.core.config.files import Values, set_value
 from desktop_ft.core.config.objectives import OBJECTIVES, ObjectiveName
 
 MethodName = Literal["lora", "qlora", "full"]
@@ -108,6 +109,16 @@ def changes_for(draft: Draft, kind: MethodName | None = None, objective: Objecti
     if objective is not None:
         chosen["objective.kind"] = objective
     return {**chosen, **changes}
+
+
+def with_defaults(values: Mapping[str, object]) -> Values:
+    """A tree in which every setting that depends on method and objective, and is not stated, has their default."""
+    draft = Draft(values)
+    tree: Values = dict(values)
+    for path, value in defaults_for(method_of(draft), objective_of(draft)).items():
+        if not draft.states(path):
+            tree = set_value(tree, path, value)
+    return tree
 
 
 def method_of(draft: Draft) -> MethodName:
