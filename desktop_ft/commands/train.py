@@ -21,6 +21,7 @@ from desktop_ft.core.gpu import GpuReader, training_device
 from desktop_ft.core.memory import MemoryEstimate, estimate
 from desktop_ft.core.models import ModelInfo
 from desktop_ft.core.preflight import DataFacts, check_before_start, check_data
+from desktop_ft.core.retry import apply_retry, retry_offer
 from desktop_ft.core.runs import RunDir, create_run
 from desktop_ft.core.schedule import check_enough_examples
 from desktop_ft.core.workspace import default_workspace
@@ -45,13 +46,22 @@ def train(
     follow_run(run, as_json=as_json)
 
 
-def resume(run_dir: RunArgument, as_json: JsonOption = False) -> None:
+def resume(
+    run_dir: RunArgument,
+    halve_micro_batch: Annotated[
+        bool, typer.Option("--halve-micro-batch", help="After the memory was full: half the micro-batch, twice the accumulation.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
     """Go on with a run from its last sound checkpoint.
 
     With none, it starts from the beginning. Data, model and tokenizer must be what they were.
     """
     run = find_run(run_dir)
     refuse_if_running(run)
+    if halve_micro_batch:
+        offer = apply_retry(run)
+        note(f"{offer.title}. {offer.message}")
     check_before_start(run.config())
     follow_run(run, as_json=as_json)
 
@@ -102,9 +112,17 @@ def follow_run(run: RunDir, *, as_json: bool) -> Followed:
         note(f"Run folder: {run.path}")
     with listening(as_json=as_json) as listen:
         followed = run_engine(run, listen)
+    if followed.error is not None:
+        _offer_retry(run)
     fail_where_failed(followed, as_json=as_json)
     _show_result(run, followed, as_json=as_json)
     return followed
+
+
+def _offer_retry(run: RunDir) -> None:
+    offer = retry_offer(run)
+    if offer is not None:
+        note(f"{offer.title}: desktop-ft resume {run.path} --halve-micro-batch\n  {offer.message}")
 
 
 def _show_result(run: RunDir, followed: Followed, *, as_json: bool) -> None:

@@ -5,6 +5,7 @@ The window shows the result before the start; the engine stores it once as resol
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -33,6 +34,19 @@ POINTS_PER_RUN: Final = 10
 
 
 @dataclass(frozen=True)
+class Retry:
+    """The micro-batch was made smaller after the memory was full; the global batch stayed.
+
+    Attributes:
+        step: Of the checkpoint from which the run went on; 0: from the beginning.
+    """
+
+    step: int
+    micro_batch_size_before: int
+    micro_batch_size: int
+
+
+@dataclass(frozen=True)
 class Resolved:
     """A configuration with nothing left to decide.
 
@@ -44,6 +58,7 @@ class Resolved:
         num_steps: Optimizer steps of the whole run.
         num_warmup_steps: Steps until the learning rate is reached.
         notes: What a person should know before the start, one sentence each.
+        retries: What was changed since the start so that the run fits (`desktop_ft.core.retry`), oldest first.
     """
 
     config: RunConfig
@@ -53,6 +68,7 @@ class Resolved:
     num_steps: int
     num_warmup_steps: int
     notes: tuple[str, ...]
+    retries: tuple[Retry, ...] = ()
 
 
 def resolve(
@@ -169,6 +185,7 @@ def save_resolved(resolved: Resolved, path: Path) -> None:
         "num_steps": resolved.num_steps,
         "num_warmup_steps": resolved.num_warmup_steps,
         "notes": list(resolved.notes),
+        **({"retries": [dataclasses.asdict(retry) for retry in resolved.retries]} if resolved.retries else {}),
     }
     write_text(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=140))
 
@@ -189,8 +206,10 @@ def load_resolved(path: Path) -> Resolved:
             f"{path} has version {version}; this program knows up to {RESOLVED_VERSION}.",
             "Update Desktop FT to go on with this run.",
         )
-    config, reasons, notes = values.get("config"), values.get("reasons"), values.get("notes")
+    config, reasons, notes, retries = (values.get(name) for name in ("config", "reasons", "notes", "retries"))
     if version != RESOLVED_VERSION or not isinstance(config, dict) or not isinstance(reasons, dict) or not isinstance(notes, list):
+        raise _damaged(path)
+    if retries is not None and not isinstance(retries, list):
         raise _damaged(path)
     return Resolved(
         config=validate(migrate(cast("dict[str, object]", config)), str(path)),
@@ -200,7 +219,15 @@ def load_resolved(path: Path) -> Resolved:
         num_steps=_whole(values, "num_steps", path),
         num_warmup_steps=_whole(values, "num_warmup_steps", path),
         notes=tuple(str(note) for note in cast("list[object]", notes)),
+        retries=tuple(_retry(item, path) for item in cast("list[object]", retries or [])),
     )
+
+
+def _retry(value: object, path: Path) -> Retry:
+    if not isinstance(value, dict):
+        raise _damaged(path)
+    fields = cast("dict[str, object]", value)
+    return Retry(*(_whole(fields, field.name, path) for field in dataclasses.fields(Retry)))
 
 
 def _whole(values: Mapping[str, object], name: str, path: Path) -> int:
