@@ -24,6 +24,8 @@ BROAD_SHIFT_TOKENS: Final = 20_000_000
 """Of plain text: from here on an adapter's capacity begins to bind (Schulman et al. 2025, on capacity and tokens)."""
 UNCERTAIN_SHARE: Final = 0.05
 """Share of prompts whose pairs contradict each other from which preferences count as uncertain."""
+CONTRADICTIONS: Final = ("swapped_pairs", "label_conflicts")
+"""Findings about rows whose judgment another row contradicts."""
 FEW_PAIRS: Final = 200
 _NEEDS_RULES: Final = frozenset({"grpo", "rloo", "ppo"})
 SMALLEST_QLORA_PARAMETERS: Final = 1_000_000_000
@@ -96,7 +98,7 @@ def sketch_of(report: Mapping[str, object]) -> DataSketch:
     lengths = cast("Mapping[str, object]", report.get("lengths") or {})
     mean, num_usable = lengths.get("mean"), cast("int", report.get("num_usable", 0))
     findings = cast("list[Mapping[str, object]]", report.get("findings") or [])
-    conflicting = next((cast("int", finding["num_rows"]) for finding in findings if finding["code"] == "label_conflicts"), 0)
+    conflicting = sum(cast("int", finding["num_rows"]) for finding in findings if finding["code"] in CONTRADICTIONS)
     return DataSketch(
         signal=_SIGNAL_OF.get(str(report.get("format")), "answers"),
         num_examples=num_usable,

@@ -92,7 +92,7 @@ def test_a_goal_is_kept_and_the_settings_make_a_configuration(goal: ObjectiveNam
 
 def test_the_sketch_of_a_report() -> None:
     report: dict[str, object] = {
-        "format": "preference", "num_usable": 200, "lengths": {"mean": 50.5}, "findings": [{"code": "label_conflicts", "num_rows": 6}],
+        "format": "preference", "num_usable": 200, "lengths": {"mean": 50.5}, "findings": [{"code": "swapped_pairs", "num_rows": 6}],
     }  # fmt: skip
     assert sketch_of(report) == DataSketch("pairs", 200, 10_100, 6)
     assert sketch_of({"format": "messages", "num_usable": 3}) == DataSketch("answers", 3)
