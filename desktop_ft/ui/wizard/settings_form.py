@@ -151,6 +151,7 @@ class SettingRow(QWidget):
         self.path = path
         self._model = model
         self._writing = False
+        self._has_effect = True
         self.field = FieldRow(setting_name(path), control_for(info), info.description, unit=info.unit if unit is None else unit)
         self._default: tuple[object, str] | None = None
         self.advice = AdviceLine()
@@ -160,11 +161,19 @@ class SettingRow(QWidget):
         self.field.settled.connect(self._show_problem)
         self.refresh()
 
+    @property
+    def has_effect(self) -> bool:
+        """Whether the setting counts with the others as they are."""
+        return self._has_effect
+
     def refresh(self) -> None:
         """Show the draft's value, what is wrong with it and the advice; hidden where the setting has no effect."""
         value = self._model.draft.get(self.path)
         problem = self._problem()
-        self.setVisible(bool(problem) or not self._model.is_ignored(self.path))
+        has_effect = bool(problem) or not self._model.is_ignored(self.path)
+        if has_effect != self._has_effect:  # a new row has no parent yet: showing it would open a window
+            self._has_effect = has_effect
+            self.setVisible(has_effect)
         self._follow_default()
         if not self._writing and self.field.value() != value:
             self.field.set_value(value)
@@ -238,7 +247,7 @@ class SettingsForm(QWidget):
 
     def is_empty(self) -> bool:
         """Whether none of its settings has an effect now."""
-        return all(shown.isHidden() for shown in self.rows.values())
+        return not any(shown.has_effect for shown in self.rows.values())
 
 
 class Disclosure(QWidget):
