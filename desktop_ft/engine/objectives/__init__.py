@@ -10,7 +10,7 @@ def make_training(parts: Parts) -> Training:
     """The trainer of the run's objective, with the start and the optimizer of the run's method."""
     training = _trainer_of(parts)
     if isinstance(training, RunTrainer):
-        training.train_as(parts.config, parts.start)
+        training.train_as(parts.config, parts.start, parts.data.train)
     return training
 
 

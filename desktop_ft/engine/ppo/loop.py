@@ -223,8 +223,10 @@ class PpoTraining:
         """Answers in the order of the tasks, as many at a time as the memory of training has room for."""
         prompts, at_once = [task_ids(self._parts.tokenizer, task) for task in tasks], self._sampler.at_once
         for start in range(0, len(prompts), at_once):
+            some = prompts[start : start + at_once]
+            seeds = [seed_of(*seed, start + number) for number in range(len(some))]
             with self._autocast():
-                answers = self._sampler.sample(prompts[start : start + at_once], seed_of(*seed, start), is_to_end)
+                answers = self._sampler.sample(some, seeds, is_to_end)
             yield answers
 
     def _rows(self, tasks: Sequence[Task], answers: Sequence[Sampled]) -> Rows:
