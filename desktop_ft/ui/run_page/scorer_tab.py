@@ -71,6 +71,7 @@ class AnswerRow(QFrame):
         self._score.setText(format_number(score, 2))
         self._best.setVisible(is_best)
         self._place.setText(_tr("the best of them") if is_best else "")
+        self.setAccessibleDescription(self._place.text())
 
     def score(self) -> str:
         """The score as shown."""

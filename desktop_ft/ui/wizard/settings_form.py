@@ -26,7 +26,7 @@ from desktop_ft.ui.kit.fields import (
 from desktop_ft.ui.kit.layout import column
 from desktop_ft.ui.kit.text import Label, format_learning_rate
 from desktop_ft.ui.wizard.notices import AdviceLine
-from desktop_ft.ui.wizard.words import choice_word, setting_name
+from desktop_ft.ui.wizard.words import choice_word, setting_name, value_at
 
 AUTO: Final = "auto"
 QUIET_TONES: Final[Mapping[str, str]] = {"dora_slow": "info"}
@@ -206,8 +206,7 @@ class SettingRow(QWidget):
         resolved = self._model.resolved
         if value != AUTO or resolved is None or self.path not in resolved.reasons:
             return ""
-        section, _, key = self.path.partition(".")
-        found = cast("object", getattr(getattr(resolved.config, section), key))
+        found = value_at(resolved.config, self.path)
         words = {True: choice_word("on"), False: choice_word("off")}.get(found, str(found)) if isinstance(found, bool) else str(found)
         return self.tr("auto: {0}").format(words)
 

@@ -83,20 +83,20 @@ def test_an_objective_brings_its_defaults_and_says_so(make_wizard: MakeWizard, t
     assert rate.field.is_changed()
 
 
-@pytest.mark.parametrize("kind", [kind for kind in OBJECTIVES if kind not in {"sft", "pretrain"}])
-def test_every_setting_of_an_objective_has_a_row_that_reaches_the_draft(make_wizard: MakeWizard, kind: ObjectiveName) -> None:
+def test_every_setting_of_an_objective_has_a_row_that_reaches_the_draft(make_wizard: MakeWizard) -> None:
     wizard = make_wizard()
     page = objective_page(wizard)
-    wizard.model.set_objective(kind)
-    rows = page.current_settings().rows()
-    hidden = {"objective.rewards.model"} if kind == "rlhf" else set[str]()
-    assert set(rows) == set(paths_of(kind)) - hidden
-    for path, line in rows.items():
-        before = wizard.model.draft.get(path)
-        use(line)
-        assert wizard.model.draft.get(path) != before, path
-        wizard.model.set(path, before)
-        assert line.field.value() == before, path
+    for kind in OBJECTIVES[2:]:  # the first two have no settings of their own
+        wizard.model.set_objective(kind)
+        rows = page.current_settings().rows()
+        hidden = {"objective.rewards.model"} if kind == "rlhf" else set[str]()
+        assert set(rows) == set(paths_of(kind)) - hidden
+        for path, line in rows.items():
+            before = wizard.model.draft.get(path)
+            use(line)
+            assert wizard.model.draft.get(path) != before, path
+            wizard.model.set(path, before)
+            assert line.field.value() == before, path
 
 
 def use(line: SettingRow) -> None:
@@ -249,7 +249,7 @@ def test_the_data_page_shows_both_answers_of_a_pair_and_only_formats_that_fit(
     assert (view.pair_chat.isVisible(), view.chat.isVisible()) == (True, False)
     chosen = "".join(token.text for token in view.pair_tokens.chosen.tokens() if token.trained)
     rejected = "".join(token.text for token in view.pair_tokens.rejected.tokens() if token.trained)
-    assert (chosen.strip(), rejected.strip()) == ("It is 0, gladly. <|im_end|>", "Work out 0 yourself. <|im_end|>")
+    assert (chosen.strip(), rejected.strip()) == ("It is 0, gladly.<|im_end|>", "Work out 0 yourself.<|im_end|>")
     choose(wizard, "kto", qtbot)
     assert view.mark.isHidden()
     choose(wizard, "grpo", qtbot)
