@@ -20,9 +20,10 @@ from desktop_ft.core.config.objectives import ObjectiveName
 from desktop_ft.core.demo import DEMO_NAME, demo_draft, demo_values
 from desktop_ft.core.device import DeviceFacts
 from desktop_ft.core.errors import ConfigError, DesktopFtError, Problem
-from desktop_ft.core.memory.estimate import MemoryEstimate, changed_config, estimate
+from desktop_ft.core.memory import MemoryEstimate, changed_config, estimate
 from desktop_ft.core.models import ModelInfo, read_model, resolve_model
 from desktop_ft.core.preflight import resolve_data
+from desktop_ft.core.presets import Preset
 from desktop_ft.core.resolve import Resolved, resolve
 from desktop_ft.core.worker_client import run_task
 from desktop_ft.jobs.background import IsCancelled, ReportProgress, TaskSlot
@@ -95,8 +96,9 @@ class NewRunModel(QObject):
         self._data_slot = TaskSlot(self, self.crashed)
         self._view_slot = TaskSlot(self, self.crashed)
         self._viewed_code = ""
-        if not self.all_problems:
-            self._last_config = self.config()
+        self.workable = self._find_workable()
+        """What the run would be, for memory and for what has an effect; a reward that is still missing keeps neither from being told."""
+        self._last_config = self.workable
         self._reread = QTimer(self)
         self._reread.setSingleShot(True)
         self._reread.setInterval(_REREAD_DELAY_MS)
@@ -157,6 +159,13 @@ class NewRunModel(QObject):
         changes = changes_for(self.draft, objective=kind)
         changes = {**changes, **self._followers(self.draft.with_values(changes))}
         self._set_with_notes(changes, self.tr("Changed with the objective, from {0} to {1}."))
+
+    def apply_preset(self, preset: Preset) -> None:
+        """Take over every setting that a preset decides; the demo's file goes along."""
+        changes = preset.changes()
+        after = self.draft.with_values(changes)
+        self.notes = {}
+        self.set_values({**self._followers(after), **changes})
 
     def _set_with_notes(self, changes: Mapping[str, object], words: str) -> None:
         """Change settings together and say of each that went along where it was."""
@@ -347,13 +356,21 @@ class NewRunModel(QObject):
 
     def estimate_with(self, changes: Mapping[str, object]) -> MemoryEstimate | None:
         """What the memory would be with other settings; None where that cannot be said."""
-        if self.model is None or self.model.shape is None or self.all_problems:
+        if self.model is None or self.model.shape is None or self.workable is None:
             return None
         try:
-            config = changed_config(self.config(), changes)
+            config = changed_config(self.workable, changes)
         except ConfigError:
             return None
         return estimate(config, self.model, self.device, self.data.longest if self.data else None)
+
+    def _find_workable(self) -> RunConfig | None:
+        if not self.all_problems:
+            return self.config()
+        if any(not problem.path.startswith("objective.rewards.") for problem in self.all_problems):
+            return None
+        stand_in = self.draft.with_values({"objective.rewards.rules": [{"kind": "exact_answer"}]})
+        return None if stand_in.problems() else stand_in.validated()
 
     def _recompute(self) -> None:
         self._compute()
@@ -363,10 +380,9 @@ class NewRunModel(QObject):
         """What follows from draft, model, data and device; before anyone is told, so that nobody sees half of a change."""
         self.estimate, self.estimate_error, self.resolved, self.advice = None, None, None, ()
         self.all_problems = self.draft.problems()
-        if not self.all_problems:
-            self._last_config = self.config()
-        if self.model is not None and not self.all_problems:
-            config = self.config()
+        config = self.workable = self._find_workable()
+        self._last_config = config or self._last_config
+        if self.model is not None and config is not None:
             longest = self.data.longest if self.data else None
             num_train, num_eval = self.num_examples
             self.resolved = resolve(config, self.model, self.device, max(num_train, 1), num_eval, longest)
@@ -375,7 +391,13 @@ class NewRunModel(QObject):
             except DesktopFtError as error:
                 self.estimate_error = error
             over_length = self.data.num_rows_of("over_length") if self.data else 0
-            self.advice = advise(config, num_train or None, num_over_length=over_length, dtype=self.resolved.config.model.dtype)
+            self.advice = advise(
+                config,
+                num_train or None,
+                num_over_length=over_length,
+                dtype=self.resolved.config.model.dtype,
+                num_parameters=self.model.num_parameters,
+            )
 
     def problems(self, page: PageName) -> tuple[Problem, ...]:
         """Problems of the settings that stand on a page."""

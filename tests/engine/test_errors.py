@@ -121,17 +121,6 @@ def test_an_unknown_exception_is_our_bug(new_run: NewRun, settings: dict[str, ob
     assert "num_planned_steps" in error.traceback
 
 
-def test_a_full_gpu_says_what_to_change(new_run: NewRun, settings: dict[str, object]) -> None:
-    run = new_run("oom", {**settings, "method.kind": "full", "data.max_length": 1024})
-    shown = translate(
-        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has"), Situation("train", config=run.config())
-    )
-    assert shown.code == "out_of_memory"
-    assert "2.50 GiB" in shown.message
-    wanted = ["micro_batch_size to 2", "activation_checkpointing to true", "max_length from 1024 to 512", "method.kind to lora"]
-    assert [shown.hint.index(words) for words in wanted] == sorted(shown.hint.index(words) for words in wanted)
-
-
 def test_errors_of_ours_pass_unchanged() -> None:
     error = DesktopFtError("a", "b", "c", "d")
     assert translate(error, Situation()) is error

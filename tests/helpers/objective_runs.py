@@ -42,10 +42,10 @@ def metrics(kind: ObjectiveName, share: float, noise: float) -> dict[str, float]
         online = {
             "reward": 0.3 + 0.6 * grown, "reward_std": 0.2 - 0.1 * grown, "rewards/regex/mean": grown, "rewards/length/mean": 0.8,
             "kl": 3 * grown, "entropy": 1.6 - 0.6 * grown, "completions/mean_length": 80 + 30 * grown, "completions/clipped_ratio": 0.05,
-            "clip_ratio/region_mean": 0.04 + 0.01 * noise,
         }  # fmt: skip
-        value = {"value_loss": 0.5 - 0.4 * grown, "explained_variance": 0.7 * grown}
-        return {**online, **value} if kind in {"ppo", "rlhf"} else online
+        clipped = 0.04 + 0.01 * noise
+        value = {"value_loss": 0.5 - 0.4 * grown, "explained_variance": 0.7 * grown, "clip_fraction": clipped}
+        return {**online, **(value if kind in {"ppo", "rlhf"} else {"clip_ratio/region_mean": clipped})}
     return {
         "rewards/chosen": 0.5 * grown, "rewards/rejected": -1.2 * grown, "rewards/margins": 1.7 * grown,
         "rewards/accuracies": 0.5 + 0.4 * grown, "logps/chosen": -120 - 3 * grown, "logps/rejected": -130 - 14 * grown,
@@ -58,7 +58,7 @@ def events_of(kind: ObjectiveName, last_step: int = 150) -> list[Event]:
     noise = np.random.default_rng(3).normal(0, 1, last_step + 1)
     events: list[Event] = [RunStarted(pid=4242, num_steps=NUM_STEPS, device="NVIDIA GeForce RTX 4090", device_bytes=24 * GIB, time=STARTED)]
     if kind == "rlhf":
-        events.append(StageStarted(stage="ppo", number=2, total=2, first_step=1))
+        events.append(StageStarted(stage="policy", number=2, total=2, first_step=1))
     events.append(GeneralLoss(step=0, loss=2.31, num_tokens=4096))
     for step in range(1, last_step + 1):
         share, now = step / NUM_STEPS, STARTED + 3.0 * step

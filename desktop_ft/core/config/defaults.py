@@ -10,6 +10,7 @@ from typing import Final, Literal, NamedTuple
 
 from desktop_ft.core.config.check import SETTINGS
 from desktop_ft.core.config.draft import Draft
+from desktop_ft.core.config.files import Values, set_value
 from desktop_ft.core.config.objectives import OBJECTIVES, ObjectiveName
 
 MethodName = Literal["lora", "qlora", "full"]
@@ -37,7 +38,7 @@ RATES: Final[Mapping[ObjectiveName, Rates]] = {
     "reward": Rates(1e-4, 1e-5, "LoRA: TRL's RewardConfig; full: Ouyang et al. 2022, arXiv 2203.02155 (9e-6)"),
     "grpo": Rates(1e-5, 1e-6, _ONLINE_SOURCE),
     "rloo": Rates(1e-5, 1e-6, _ONLINE_SOURCE),
-    "ppo": Rates(1e-5, 1e-6, "full: 1e-6 to 3e-6 (Huang et al. 2024, arXiv 2403.17031); LoRA: ten times that (Schulman et al. 2025)"),
+    "ppo": Rates(1e-5, 1e-6, "full: below the 3e-6 of Huang et al. 2024, arXiv 2403.17031; LoRA: ten times that (Schulman et al. 2025)"),
     "rlhf": Rates(1e-5, 1e-6, "of the policy, as for PPO; the reward model has objective.rlhf.reward_learning_rate"),
 }
 DEFAULT_RATES: Final[Mapping[str, float]] = {kind: RATES["sft"].full if kind == "full" else RATES["sft"].adapter for kind in METHODS}
@@ -108,6 +109,16 @@ def changes_for(draft: Draft, kind: MethodName | None = None, objective: Objecti
     if objective is not None:
         chosen["objective.kind"] = objective
     return {**chosen, **changes}
+
+
+def with_defaults(values: Mapping[str, object]) -> Values:
+    """A tree in which every setting that depends on method and objective, and is not stated, has their default."""
+    draft = Draft(values)
+    tree: Values = dict(values)
+    for path, value in defaults_for(method_of(draft), objective_of(draft)).items():
+        if not draft.states(path):
+            tree = set_value(tree, path, value)
+    return tree
 
 
 def method_of(draft: Draft) -> MethodName:

@@ -12,6 +12,7 @@ from desktop_ft.core.config.check import validate
 from desktop_ft.core.config.schema import DEMO, SCHEMA_VERSION, RunConfig
 from desktop_ft.core.errors import ConfigError, DesktopFtError, Problem
 from desktop_ft.core.files import write_text
+from desktop_ft.core.rewards.schemas import is_schema_text
 
 Values = dict[str, object]
 Migration = Callable[[Values], Values]
@@ -20,7 +21,10 @@ MIGRATIONS: Final[dict[int, Migration]] = {}
 """From a version to the next; version 1 is the first."""
 
 _FOREIGN_LINE_ENDS: Final = frozenset("\r\x85\u2028\u2029")
-_PATHS: Final = ("model.source", "model.adapter", "data.train", "data.eval", "objective.rewards.model", "objective.rlhf.prompts")
+_PATHS: Final = (
+    *("model.source", "model.adapter", "data.train", "data.eval"),
+    *("objective.rewards.model", "objective.rewards.rules.*.schema_source", "objective.rlhf.prompts"),
+)
 _MODELS: Final = frozenset({"model.source", "model.adapter", "objective.rewards.model"})
 """May be a Hub id, which is no file name."""
 
@@ -121,7 +125,7 @@ def _inside(inner: object, keys: Sequence[str], folder: Path, *, is_model: bool)
 
 
 def _absolute(value: object, folder: Path, *, is_model: bool) -> object:
-    if not isinstance(value, str) or value == DEMO or not value.strip():
+    if not isinstance(value, str) or value == DEMO or not value.strip() or is_schema_text(value):
         return value
     path = Path(value).expanduser()
     if path.is_absolute():

@@ -29,6 +29,7 @@ from desktop_ft.core.data.records import Task
 from desktop_ft.core.events import PhaseChanged, SampleDone
 from desktop_ft.engine.arguments import common_arguments
 from desktop_ft.engine.checkpoints import writing
+from desktop_ft.engine.finite import refuse_non_finite
 from desktop_ft.engine.objectives.parts import Parts
 from desktop_ft.engine.ppo import math as ppo
 from desktop_ft.engine.ppo.checkpoint import load_state, save_state
@@ -223,8 +224,10 @@ class PpoTraining:
         """Answers in the order of the tasks, as many at a time as the memory of training has room for."""
         prompts, at_once = [task_ids(self._parts.tokenizer, task) for task in tasks], self._sampler.at_once
         for start in range(0, len(prompts), at_once):
+            some = prompts[start : start + at_once]
+            seeds = [seed_of(*seed, start + number) for number in range(len(some))]
             with self._autocast():
-                answers = self._sampler.sample(prompts[start : start + at_once], seed_of(*seed, start), is_to_end)
+                answers = self._sampler.sample(some, seeds, is_to_end)
             yield answers
 
     def _rows(self, tasks: Sequence[Task], answers: Sequence[Sampled]) -> Rows:
@@ -380,13 +383,19 @@ class PpoTraining:
     # --- checkpoints -------------------------------------------------------------------------------------------------------
 
     def _keep(self) -> None:
-        """Write, seal, rename; a step that is sealed already and the state before the first step are not written."""
+        """Write, seal, rename; a step that is sealed already and the state before the first step are not written.
+
+        Raises:
+            DesktopFtError: ``weights_not_finite``, ``disk_full`` or ``file_not_writable``; the checkpoints before are untouched.
+        """
         step, store = self.step, self._parts.store
         if step > 0 and not store.has(step):
+            refuse_non_finite(self._roles.learning, step)
             folder = store.unsealed / f"{PREFIX_CHECKPOINT_DIR}-{step}"
             with writing(folder):
                 folder.mkdir(parents=True)
                 self._roles.save(folder)
+                self._parts.start.write(folder)
                 save_state(folder, self._whole_state())
                 self._state.save_to_json(str(folder / _TRAINER_STATE))
             store.seal(folder, step)

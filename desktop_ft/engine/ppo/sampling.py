@@ -10,16 +10,26 @@ from typing import Any, Final, cast
 
 import numpy as np
 import torch
-from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase, StoppingCriteria, StoppingCriteriaList
+from transformers import (
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    StoppingCriteria,
+    StoppingCriteriaList,
+    TemperatureLogitsWarper,
+    TopPLogitsWarper,
+)
 
 from desktop_ft.core.config.objectives import RolloutConfig
 from desktop_ft.core.data.records import Task
-from desktop_ft.engine.randomness import undisturbed
 from desktop_ft.engine.sampling import stop_ids
 
 _LAYER_WIDTHS: Final = 16
 _MLP_WIDTHS: Final = 12
 _SECONDS_BETWEEN_LOOKS: Final = 0.25
+_LEAST_WAIT: Final = 1e-30
 
 
 @dataclass(frozen=True)
@@ -72,14 +82,12 @@ class Sampler:
         self._tokenizer = tokenizer
         self._ends = stop_ids(model, tokenizer)
         self.at_once = micro_batch_size * answers_for_one_row(model)
+        self._temperature, self._top_p = settings.temperature, settings.top_p
         self._settings = GenerationConfig(
-            do_sample=True,
+            do_sample=False,
             use_cache=True,
             num_beams=1,
             max_new_tokens=settings.max_completion_length,
-            temperature=settings.temperature,
-            top_p=settings.top_p,
-            top_k=0,
             eos_token_id=self._ends or None,
             pad_token_id=self.pad,
         )
@@ -91,29 +99,62 @@ class Sampler:
         return pad if pad is not None else (self._ends or [0])[0]
 
     @torch.no_grad()
-    def sample(self, prompts: Sequence[Sequence[int]], seed: int, is_to_end: Callable[[], bool] | None = None) -> list[Sampled]:
-        """Answers in the order of the prompts; the same seed gives the same answers, and nothing else is disturbed.
+    def sample(self, prompts: Sequence[Sequence[int]], seeds: Sequence[int], is_to_end: Callable[[], bool] | None = None) -> list[Sampled]:
+        """Answers in the order of the prompts, each from its own random numbers, whatever is answered beside it.
 
         Args:
             prompts: Token ids of each prompt, at most ``at_once``.
-            seed: That no other call shares.
+            seeds: One for each.
             is_to_end: Asked now and then; where it says so, answers are cut off.
         """
         width = max(len(ids) for ids in prompts)
         device = self._model.device
         ids = torch.tensor([[self.pad] * (width - len(prompt)) + list(prompt) for prompt in prompts], device=device)
         mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=device)
+        processors = LogitsProcessorList([TemperatureLogitsWarper(self._temperature)])
+        if self._top_p < 1:
+            processors.append(TopPLogitsWarper(self._top_p))
+        processors.append(GumbelNoise(seeds, device))
         criteria = StoppingCriteriaList([_Ending(is_to_end)] if is_to_end else [])
         generate = cast("Callable[..., torch.Tensor]", self._model.generate)
-        with undisturbed(), _plain_generation(self._model):
-            torch.manual_seed(seed)
-            output = generate(input_ids=ids, attention_mask=mask, generation_config=self._settings, stopping_criteria=criteria)
+        with _plain_generation(self._model):
+            output = generate(
+                input_ids=ids,
+                attention_mask=mask,
+                generation_config=self._settings,
+                logits_processor=processors,
+                stopping_criteria=criteria,
+            )
         return [self._cut(row) for row in cast("list[list[int]]", output[:, width:].tolist())]
 
     def _cut(self, ids: list[int]) -> Sampled:
         end = next((place for place, token in enumerate(ids) if token in self._ends), None)
         answer = ids if end is None else ids[: end + 1]
         return Sampled(answer, cast("str", self._tokenizer.decode(answer, skip_special_tokens=True)), finished=end is not None)
+
+
+class GumbelNoise(LogitsProcessor):
+    """Turns the choice of the likeliest token into a draw from the distribution, with random numbers of each row's own.
+
+    The largest of logit + Gumbel noise is distributed as softmax. `torch.multinomial` would share its numbers among the rows of a batch,
+    and the answers would depend on how many are sampled at once.
+
+    Args:
+        seeds: One for each row.
+        device: Of the logits.
+
+    Source: Gumbel 1954; Maddison et al. 2014, arXiv 1411.0030, section 2.
+    """
+
+    def __init__(self, seeds: Sequence[int], device: torch.device) -> None:
+        self._generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
+
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.Tensor) -> torch.FloatTensor:
+        """Scores with noise, [B, V]."""
+        waits = torch.empty_like(scores)
+        for row, generator in zip(waits, self._generators, strict=True):
+            row.exponential_(generator=generator)
+        return cast("torch.FloatTensor", scores - waits.clamp_(min=_LEAST_WAIT).log_())
 
 
 class _Ending(StoppingCriteria):

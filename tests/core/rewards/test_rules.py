@@ -173,16 +173,9 @@ def test_every_problem_is_found_before_the_start(tmp_path: Path) -> None:
 
 
 def test_a_schemas_file_counts_from_the_configurations_folder(tmp_path: Path) -> None:
-    values: dict[str, object] = {
-        "model": {"source": "demo"},
-        "data": {"train": "demo"},
-        "objective": {
-            "kind": "grpo",
-            "rewards": {
-                "rules": [{"kind": "json_schema", "schema_source": "person.json"}, {"kind": "json_schema", "schema_source": PERSON}]
-            },
-        },
-    }
+    written = [{"kind": "json_schema", "schema_source": source} for source in ("person.json", PERSON)]
+    objective = {"kind": "grpo", "rewards": {"rules": written}}
+    values: dict[str, object] = {"model": {"source": "demo"}, "data": {"train": "demo"}, "objective": objective}
     (tmp_path / "person.json").write_text(PERSON, encoding="utf-8")
     rules = config_from_values(values, tmp_path, "run").objective.rewards.rules
     assert [rule.schema_source for rule in rules] == [str(tmp_path / "person.json"), PERSON]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -68,7 +67,7 @@ def assert_same_weights(found: dict[str, torch.Tensor], expected: dict[str, torc
         torch.testing.assert_close(found[name], weight, rtol=0, atol=tolerance, msg=lambda text, name=name: f"{name}: {text}")
 
 
-def randomise(module: Any, seed: int = 1) -> None:
+def randomise(module: torch.nn.Module, seed: int = 1) -> None:
     """Give every adapter and head weights that are not zero, the same at every call."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():

@@ -15,8 +15,10 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from desktop_ft.core.device import DeviceFacts
+from desktop_ft.core.reward_model import RewardSource
 from desktop_ft.core.runs import RunDir
 from desktop_ft.engine.objectives import ppo
+from desktop_ft.engine.objectives.parts import Parts
 from desktop_ft.engine.ppo.loop import PpoTraining
 from desktop_ft.engine.ppo.roles import ADAPTERS, Role, Roles, SharedBase, token_log_probs, token_values
 from desktop_ft.engine.ppo.rows import Rows, make_rows
@@ -81,8 +83,8 @@ def _run_with(run: RunDir, monkeypatch: pytest.MonkeyPatch, *, apart: bool) -> t
     gradients: list[dict[str, Tensor]] = []
     learning: list[torch.nn.Module] = []
 
-    def made(*args: Any) -> tuple[Roles, RewardModel | None]:
-        roles, reward_model = on_one_base(*args)
+    def made(parts: Parts, source: RewardSource | None) -> tuple[Roles, RewardModel | None]:
+        roles, reward_model = on_one_base(parts, source)
         randomise(roles.learning)
         if apart:
             assert reward_model is not None
@@ -150,13 +152,17 @@ def test_a_joint_backward_pass_is_what_playing_prevents(
 ) -> None:
     """With checkpointing, the policy's gradient comes out wrong, without an error, where another adapter is on in its backward pass."""
     settings: dict[str, object] = {
-        **SETTINGS, "model.source": str(tiny), "data.train": str(prompts), "training.activation_checkpointing": True, "training.max_steps": 1,
-    }  # fmt: skip
+        **SETTINGS,
+        "model.source": str(tiny),
+        "data.train": str(prompts),
+        "training.max_steps": 1,
+        "training.activation_checkpointing": True,
+    }
     on_one_base = vars(ppo)["_on_one_base"]
     found: list[SharedBase] = []
 
-    def kept(*args: Any) -> tuple[Roles, RewardModel | None]:
-        roles, reward_model = on_one_base(*args)
+    def kept(parts: Parts, source: RewardSource | None) -> tuple[Roles, RewardModel | None]:
+        roles, reward_model = on_one_base(parts, source)
         found.append(roles)
         return roles, reward_model
 
@@ -191,8 +197,8 @@ def test_a_reward_model_on_the_shared_base_scores_as_it_does_alone(
     alone = load_reward_model(reward_adapter, DeviceFacts("cpu", "CPU", 1, 1))
     questions, answers = ["the quick brown", "seven small boats sail", "a"], ["fox", "to the sea and", "lazy dog jumps"]
 
-    def compared(*args: Any) -> tuple[Roles, RewardModel | None]:
-        roles, reward_model = on_one_base(*args)
+    def compared(parts: Parts, source: RewardSource | None) -> tuple[Roles, RewardModel | None]:
+        roles, reward_model = on_one_base(parts, source)
         scores.append((reward_model.score(questions, answers), alone.score(questions, answers)))
         return roles, reward_model
 

@@ -141,8 +141,8 @@ def test_sampled_answers_stand_with_their_rewards_newest_first(show: Show, qtbot
 
 def test_the_stage_of_a_run_of_two_stands_in_the_progress(tmp_path: Path) -> None:
     model = fold_objective("rlhf", tmp_path / "run")
-    assert progress_words(model, "training").note.startswith("stage 2 of 2: policy by PPO")
-    model.fold([StageStarted(stage="ppo", number=1, total=1)])
+    assert progress_words(model, "training").note.startswith("stage 2 of 2: policy")
+    model.fold([StageStarted(stage="policy", number=1, total=1)])
     assert "stage" not in progress_words(model, "training").note
 
 
