@@ -4,36 +4,77 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
-from desktop_ft.commands.console import EXIT_MISTAKE, print_json, say
+from desktop_ft.commands.console import EXIT_MISTAKE, note, print_json, say
 from desktop_ft.commands.options import JsonOption, SetOption, with_overrides
-from desktop_ft.core.config import DEMO, dump_config, json_schema, load_config, validate
-from desktop_ft.core.config.defaults import DEFAULT_RATES
+from desktop_ft.core.config import DEMO, Draft, dump_config, json_schema, load_config, validate
+from desktop_ft.core.config.combinations import REWARDED
+from desktop_ft.core.config.defaults import METHODS, changes_for, with_defaults
+from desktop_ft.core.config.files import Values, set_value
+from desktop_ft.core.config.ignored import ignored_settings
+from desktop_ft.core.config.objectives import OBJECTIVES
 from desktop_ft.core.errors import ConfigError
+from desktop_ft.core.presets import damaged_presets, list_presets, load_preset
 
 app = typer.Typer(no_args_is_help=True)
+EXAMPLE_RULE: Final = {"kind": "length", "max_tokens": 64}
+"""What `config new` scores answers by where nothing is stated: works with every file, and teaches to be brief."""
 
 
 @app.command("new")
 def new(
-    objective: Annotated[str, typer.Option(help="What signal to train on: sft.")] = "sft",
-    method: Annotated[str, typer.Option(help="How much of the model to change: lora or full.")] = "lora",
+    objective: Annotated[str | None, typer.Option(help=f"What signal to train on: {', '.join(OBJECTIVES)}. By default sft.")] = None,
+    method: Annotated[str | None, typer.Option(help=f"How much of the model to change: {', '.join(METHODS)}. By default lora.")] = None,
+    preset: Annotated[str | None, typer.Option(metavar="NAME", help="Begin with a preset; `config presets` lists them.")] = None,
     model: Annotated[str, typer.Option(help="Folder, Hub id, or demo.")] = DEMO,
     data: Annotated[str, typer.Option(help="File of examples, or demo.")] = DEMO,
     overrides: SetOption = None,
 ) -> None:
-    """Print a run's file with every setting and its default."""
-    values: dict[str, object] = {
-        "model": {"source": model},
-        "data": {"train": data},
-        "method": {"kind": method},
-        "objective": {"kind": objective},
-        **({"training": {"learning_rate": DEFAULT_RATES[method]}} if method in DEFAULT_RATES else {}),
-    }
-    say(dump_config(validate(with_overrides(values, overrides), "the options")).rstrip("\n"))
+    """Print a run's file with every setting and its default.
+
+    Defaults such as the learning rate follow the method and the objective.
+    """
+    values: Values = {**(load_preset(preset).settings if preset else {}), "model": {"source": model}, "data": {"train": data}}
+    values = with_overrides(_with_kinds(values, objective, method), overrides)
+    say(dump_config(validate(with_defaults(_with_rewards(values)), "the options")).rstrip("\n"))
+
+
+def _with_kinds(values: Values, objective: str | None, method: str | None) -> Values:
+    """Objective and method set; a preset's settings that were the old ones' defaults follow, and what is neither is left to the check."""
+    draft = Draft(values)
+    kind = method if method in METHODS else None
+    signal = objective if objective in OBJECTIVES else None
+    tree = draft.with_values(changes_for(draft, kind, signal)).values() if kind or signal else values
+    for path, value in (("objective.kind", objective), ("method.kind", method)):
+        tree = set_value(tree, path, value) if value is not None else tree
+    return tree
+
+
+def _with_rewards(values: Values) -> Values:
+    """Something to score answers by, for objectives that need it and where nothing is stated."""
+    draft = Draft(values)
+    stated = draft.states("objective.rewards.model") or draft.states("objective.rewards.rules")
+    if draft.get("objective.kind") not in REWARDED or stated:
+        return values
+    note("Note: objective.rewards.rules holds an example, which rewards short answers; put in what you want.")
+    return set_value(values, "objective.rewards.rules", [EXAMPLE_RULE])
+
+
+@app.command("presets")
+def presets(as_json: JsonOption = False) -> None:
+    """List the presets: the program's, then your own."""
+    found = list_presets()
+    if as_json:
+        listed = [{"name": item.name, "title": item.title, "sentence": item.sentence, "is_own": item.is_own} for item in found]
+        print_json({"presets": listed})
+    else:
+        for item in found:
+            say(f"{item.name}\n    {item.title}. {item.sentence}")
+    for error in damaged_presets():
+        note(f"Warning: {error.message}")
 
 
 @app.command("schema")
@@ -47,15 +88,18 @@ def check(
     path: Annotated[Path, typer.Argument(metavar="RUN.yaml", help="The run's file.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Name every problem of a run's file at once."""
+    """Name every problem of a run's file at once, and every changed setting that will have no effect."""
     try:
         config = load_config(path)
     except ConfigError as error:
         if not as_json:
             raise
-        print_json({"ok": False, "problems": error.to_dict()["problems"]})
+        print_json({"ok": False, "problems": error.to_dict()["problems"], "ignored": []})
         raise typer.Exit(EXIT_MISTAKE) from error
     if as_json:
-        print_json({"ok": True, "problems": []})
-    else:
-        say(f"{path}: no problems. Run '{config.name}' is ready.")
+        ignored = [{"path": name, "reason": reason} for name, reason in ignored_settings(config).items()]
+        print_json({"ok": True, "problems": [], "ignored": ignored})
+        return
+    for name, reason in ignored_settings(config).items():
+        note(f"Note: {name} has no effect. {reason}")
+    say(f"{path}: no problems. Run '{config.name}' is ready.")

@@ -11,6 +11,7 @@ import typer
 from desktop_ft.commands.console import out, print_json, say, size_words
 from desktop_ft.commands.options import JsonOption, SetOption, load_with_overrides, with_overrides
 from desktop_ft.core.config import DEMO, RunConfig, validate
+from desktop_ft.core.config.defaults import with_defaults
 from desktop_ft.core.device import DeviceFacts
 from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.core.memory import MemoryEstimate, estimate
@@ -53,7 +54,8 @@ def _read_target(target: str, overrides: list[str] | None) -> tuple[RunConfig, M
 
 
 def _default_config(source: str, overrides: list[str] | None) -> RunConfig:
-    return validate(with_overrides({"model": {"source": source}, "data": {"train": DEMO}}, overrides), "the options")
+    values = with_overrides({"model": {"source": source}, "data": {"train": DEMO}}, overrides)
+    return validate(with_defaults(values), "the options")
 
 
 def _read_model(folder: Path) -> ModelInfo:
@@ -84,7 +86,7 @@ def _device(gpu: str | None, gpu_memory: str | None) -> DeviceFacts:
 def _show(config: RunConfig, model: ModelInfo, device: DeviceFacts, result: MemoryEstimate) -> None:
     from rich.table import Table
 
-    say(f"{model.name}, {config.method.kind}, on {device.name}")
+    say(f"{model.name}, {config.objective.kind} with {config.method.kind}, on {device.name}")
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column()
     table.add_column(justify="right")

@@ -9,7 +9,7 @@ import typer
 
 from desktop_ft.commands.console import EXIT_FAILED, note, number_words, print_json, say, size_words
 from desktop_ft.commands.follow import Followed, Listener, fail_where_failed, listening, run_engine
-from desktop_ft.commands.options import JsonOption, RunArgument, find_run
+from desktop_ft.commands.options import JsonOption, RunArgument, checkpoint_step, find_run
 from desktop_ft.core.config.schema import DtypeName
 from desktop_ft.core.events import Exported, Verified
 from desktop_ft.core.exports import default_out, plan_export
@@ -29,7 +29,7 @@ def export(
         Path | None, typer.Option("--out", metavar="DIR", help="The folder to make; by default below the run's exports.")
     ] = None,
     checkpoint: Annotated[
-        int | None, typer.Option(metavar="STEP", help="Step of the checkpoint to take; by default the final state.")
+        str | None, typer.Option(metavar="STEP", help="Step of the checkpoint to take, or 'best'; by default the final state.")
     ] = None,
     dtype: Annotated[str, typer.Option(help="Format of merged weights: auto, bfloat16, float16 or float32.")] = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a folder that is there already.")] = False,
@@ -43,8 +43,9 @@ def export(
         raise typer.BadParameter(f"'{to}' is no kind of export. Known: {_TARGETS}.")
     run = find_run(run_dir)
     kind = cast("ExportTarget", to)
-    out = target.expanduser().absolute() if target else default_out(run, kind, checkpoint)
-    request = ExportRequest(run.path, kind, out, overwrite=overwrite, checkpoint=checkpoint, dtype=cast("DtypeName", dtype))
+    step = checkpoint_step(run, checkpoint)
+    out = target.expanduser().absolute() if target else default_out(run, kind, step)
+    request = ExportRequest(run.path, kind, out, overwrite=overwrite, checkpoint=step, dtype=cast("DtypeName", dtype))
     with listening(as_json=as_json) as listen:
         followed = run_export(run, request, listen)
     fail_where_failed(followed, as_json=as_json)

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from desktop_ft.core.best_checkpoint import read_best
 from desktop_ft.core.config import RunConfig, config_from_values, parse_override, set_value
 from desktop_ft.core.config.files import Values, read_values
 from desktop_ft.core.errors import DesktopFtError
@@ -61,6 +62,30 @@ def find_run(text: str) -> RunDir:
         if near:
             raise DesktopFtError(error.code, error.title, error.message, f"Did you mean one of your runs: {', '.join(near)}?") from error
         raise
+
+
+def checkpoint_step(run: RunDir, text: str | None) -> int | None:
+    """Which checkpoint is meant by a step or by ``best``; None for the run's final state.
+
+    Raises:
+        DesktopFtError: ``checkpoint_no_best``.
+        typer.BadParameter: Neither of them.
+    """
+    if text is None:
+        return None
+    if text.isdecimal():
+        return int(text)
+    if text != "best":
+        raise typer.BadParameter(f"'{text}' is no checkpoint. Write its step, or best.")
+    best = read_best(run)
+    if best is None:
+        raise DesktopFtError(
+            "checkpoint_no_best",
+            "No checkpoint is known to be the best",
+            f"{run.path.name} was never measured on held-out examples, or output.keep_best was off.",
+            "Name the step of a checkpoint. They are listed by: desktop-ft runs show",
+        )
+    return best.step
 
 
 def refuse_if_running(run: RunDir) -> None:

@@ -10,6 +10,7 @@ import typer
 
 from desktop_ft.commands.console import note, number_words, out, print_json, say, size_words, time_words
 from desktop_ft.commands.options import JsonOption, RunArgument, find_run
+from desktop_ft.core.best_checkpoint import BestCheckpoint, read_best
 from desktop_ft.core.config import SETTINGS
 from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.core.eventlog import EventTail
@@ -17,7 +18,7 @@ from desktop_ft.core.events import ErrorRaised, EvaluationDone, Event, GeneralLo
 from desktop_ft.core.exports import list_exports
 from desktop_ft.core.health import HealthNote, health
 from desktop_ft.core.run_summary import RunSummary, run_folders, summarize_run
-from desktop_ft.core.runs import RunDir, list_checkpoints
+from desktop_ft.core.runs import Checkpoint, RunDir, list_checkpoints
 from desktop_ft.core.workspace import default_workspace
 
 app = typer.Typer(no_args_is_help=True)
@@ -93,12 +94,17 @@ def show(run_dir: RunArgument, as_json: JsonOption = False) -> None:
 
 
 def _run_json(summary: RunSummary, events: list[Event]) -> dict[str, object]:
-    error = _error(events, summary)
+    error, best = _error(events, summary), read_best(summary.run)
     return {
         **_summary_json(summary),
         "settings": _settings(summary.run),
         "evaluations": [{"step": event.step, "loss": event.loss} for event in _of(events, EvaluationDone)],
-        "checkpoints": [{"step": item.step, "path": str(item.path)} for item in list_checkpoints(summary.run)],
+        "general_losses": [{"step": event.step, "loss": event.loss} for event in _of(events, GeneralLoss)],
+        "checkpoints": [
+            {"step": item.step, "path": str(item.path), "is_best": best is not None and item.step == best.step}
+            for item in list_checkpoints(summary.run)
+        ],
+        "best_checkpoint": None if best is None else {"step": best.step, "metric": best.metric, "value": best.value},
         "exports": [
             {"to": item.to, "path": str(item.path), "bytes": item.num_bytes} for item in list_exports(summary.run) if item.is_there
         ],
@@ -116,7 +122,8 @@ def _print_run(summary: RunSummary, events: list[Event]) -> None:
         say(f"  began {began}, worked {time_words(summary.seconds)}, step {summary.step} of {summary.num_steps}")
     say(f"  loss {number_words(summary.loss)}, eval loss {number_words(summary.eval_loss)}")
     checkpoints = list_checkpoints(summary.run)
-    say("  checkpoints: " + (", ".join(f"step {item.step}" for item in checkpoints) or "none"))
+    best = read_best(summary.run)
+    say("  checkpoints: " + (", ".join(_checkpoint_words(item, best) for item in checkpoints) or "none"))
     for item in list_exports(summary.run):
         say(f"  exported {item.to} to {item.path} ({size_words(item.num_bytes)}){'' if item.is_there else ', which is gone'}")
     for item in _health(summary, events):
@@ -128,6 +135,12 @@ def _print_run(summary: RunSummary, events: list[Event]) -> None:
         say(f"{error.title}\n{error.message}\n{error.hint}")
     elif summary.status in {"crashed", "stopped"} and checkpoints:
         say(f"Go on from step {checkpoints[-1].step}: desktop-ft resume {summary.run.path}")
+
+
+def _checkpoint_words(checkpoint: Checkpoint, best: BestCheckpoint | None) -> str:
+    if best is None or checkpoint.step != best.step:
+        return f"step {checkpoint.step}"
+    return f"step {checkpoint.step} (the best: eval {best.metric} {number_words(best.value)})"
 
 
 def _of(events: list[Event], kind: type[_EventT]) -> list[_EventT]:

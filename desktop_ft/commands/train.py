@@ -12,13 +12,18 @@ from desktop_ft.commands.follow import Followed, fail_where_failed, listening, r
 from desktop_ft.commands.options import JsonOption, RunArgument, SetOption, find_run, load_with_overrides, refuse_if_running
 from desktop_ft.core import events as ev
 from desktop_ft.core.config import RunConfig
+from desktop_ft.core.config.ignored import ignored_note
+from desktop_ft.core.device import DeviceFacts
+from desktop_ft.core.device_check import check_device, device_notes
 from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.core.forecast import check_disk, forecast_disk
 from desktop_ft.core.gpu import GpuReader, training_device
 from desktop_ft.core.memory import MemoryEstimate, estimate
 from desktop_ft.core.models import ModelInfo
 from desktop_ft.core.preflight import DataFacts, check_before_start, check_data
+from desktop_ft.core.retry import apply_retry, retry_offer
 from desktop_ft.core.runs import RunDir, create_run
+from desktop_ft.core.schedule import check_enough_examples
 from desktop_ft.core.workspace import default_workspace
 
 
@@ -41,13 +46,22 @@ def train(
     follow_run(run, as_json=as_json)
 
 
-def resume(run_dir: RunArgument, as_json: JsonOption = False) -> None:
+def resume(
+    run_dir: RunArgument,
+    halve_micro_batch: Annotated[
+        bool, typer.Option("--halve-micro-batch", help="After the memory was full: half the micro-batch, twice the accumulation.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
     """Go on with a run from its last sound checkpoint.
 
     With none, it starts from the beginning. Data, model and tokenizer must be what they were.
     """
     run = find_run(run_dir)
     refuse_if_running(run)
+    if halve_micro_batch:
+        offer = apply_retry(run)
+        note(f"{offer.title}. {offer.message}")
     check_before_start(run.config())
     follow_run(run, as_json=as_json)
 
@@ -60,14 +74,17 @@ def prepare(config: RunConfig, target: Path) -> tuple[ModelInfo, DataFacts, Memo
         target: Where its folder will be.
 
     Raises:
-        DesktopFtError: As `check_before_start`, `check_data` and `check_disk`.
+        DesktopFtError: As `check_before_start`, `check_device`, `check_data`, `check_enough_examples` and `check_disk`.
     """
     model = check_before_start(config)
+    device = training_device(GpuReader().read())
+    check_device(config, device)
     facts = check_data(config, model)
-    for text in facts.notes:
+    check_enough_examples(config, facts.num_train_examples)
+    for text in (*facts.notes, *filter(None, (ignored_note(config), *device_notes(config, device)))):
         note(f"Note: {text}")
     try:
-        needed = _estimate(config, model, facts, target)
+        needed = _estimate(config, model, device, facts, target)
     except DesktopFtError as error:
         if error.code != "model_architecture_unknown":
             raise
@@ -76,8 +93,7 @@ def prepare(config: RunConfig, target: Path) -> tuple[ModelInfo, DataFacts, Memo
     return model, facts, needed
 
 
-def _estimate(config: RunConfig, model: ModelInfo, facts: DataFacts, target: Path) -> MemoryEstimate:
-    device = training_device(GpuReader().read())
+def _estimate(config: RunConfig, model: ModelInfo, device: DeviceFacts, facts: DataFacts, target: Path) -> MemoryEstimate:
     needed = estimate(config, model, device, facts.longest)
     check_disk(target, forecast_disk(config, model, device, needed.choices).run_bytes)
     if needed.verdict != "fits":
@@ -96,9 +112,17 @@ def follow_run(run: RunDir, *, as_json: bool) -> Followed:
         note(f"Run folder: {run.path}")
     with listening(as_json=as_json) as listen:
         followed = run_engine(run, listen)
+    if followed.error is not None:
+        _offer_retry(run)
     fail_where_failed(followed, as_json=as_json)
     _show_result(run, followed, as_json=as_json)
     return followed
+
+
+def _offer_retry(run: RunDir) -> None:
+    offer = retry_offer(run)
+    if offer is not None:
+        note(f"{offer.title}: desktop-ft resume {run.path} --halve-micro-batch\n  {offer.message}")
 
 
 def _show_result(run: RunDir, followed: Followed, *, as_json: bool) -> None:

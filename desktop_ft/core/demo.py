@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final, TypedDict, cast
 
 from desktop_ft.core.config import DEMO, SETTINGS, Draft, RunConfig
-from desktop_ft.core.config.defaults import DEFAULT_RATES
+from desktop_ft.core.config.defaults import RATES, default_rate, method_of, objective_of
 from desktop_ft.core.data.signals import Signal
 from desktop_ft.core.resources import resource_path
 
@@ -27,6 +27,8 @@ DEMO_SETTINGS: Final[Mapping[str, object]] = {
     "data.max_length": 256,
 }
 """What makes the demo finish in about a minute on two cores; the demo model is tiny, so its rate is high."""
+DEMO_RATE_FACTOR: Final = 10
+"""The demo model's rate over that of an adapter of a usual model, whatever the objective: narrow models want and bear higher rates."""
 DEMO_NAME: Final = "my-first-run"
 NUM_DEMO_PROMPTS: Final = 4
 """Of the held-out prompts, how many a run in the window answers as it goes."""
@@ -76,10 +78,12 @@ def demo_values(draft: Draft) -> Mapping[str, object]:
     """What the settings that the demo touches should be for a draft: the demo's own with the demo, else the declared defaults."""
     with_model = draft.get("model.source") == DEMO
     with_data = draft.get("data.train") == DEMO
-    rate = DEFAULT_RATES[str(draft.get("method.kind"))]
-    defaults: dict[str, object] = {path: SETTINGS[path].default for path in DEMO_SETTINGS} | {"training.learning_rate": rate}
-    prompts = tuple(prompt.prompt for prompt in held_out_prompts()[:NUM_DEMO_PROMPTS]) if with_data else ()
-    return {**(DEMO_SETTINGS if with_model else defaults), "evaluation.sample_prompts": prompts}
+    objective = objective_of(draft)
+    rate = DEMO_RATE_FACTOR * RATES[objective].adapter if with_model else default_rate(method_of(draft), objective)
+    settings = DEMO_SETTINGS if with_model else {path: SETTINGS[path].default for path in DEMO_SETTINGS}
+    answers = with_data and objective != "reward"
+    prompts = tuple(prompt.prompt for prompt in held_out_prompts()[:NUM_DEMO_PROMPTS]) if answers else ()
+    return {**settings, "training.learning_rate": rate, "evaluation.sample_prompts": prompts}
 
 
 def demo_config() -> RunConfig:
@@ -110,15 +114,22 @@ def demo_preferences_file() -> Path:
 
 
 def demo_prompts_file() -> Path:
-    """Prompts without answers. Raises ``resources_missing``."""
+    """Prompts, each with its right short answer. Raises ``resources_missing``."""
     return resource_path("demo", "prompts.jsonl")
+
+
+def demo_text_file() -> Path:
+    """Plain text in a style of its own. Raises ``resources_missing``."""
+    return resource_path("demo", "text.jsonl")
 
 
 def demo_data_file(signal: Signal) -> Path:
     """The demo's data for what an objective learns from. Raises ``resources_missing``."""
     match signal:
-        case "answers" | "text":
+        case "answers":
             return demo_sft_file()
+        case "text":
+            return demo_text_file()
         case "pairs" | "judgments":
             return demo_preferences_file()
         case "prompts":

@@ -11,8 +11,7 @@ from desktop_ft.core.config import RunConfig
 from desktop_ft.core.device import DeviceFacts
 from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.core.memory import Choices, make_plan
-from desktop_ft.core.memory.formulas import optimizer_bytes
-from desktop_ft.core.memory.plan import BYTES_OF, adapter_parameters
+from desktop_ft.core.memory.parameters import adapter_state_bytes, optimizer_bytes, trained_adapter_bytes, trained_parameters
 from desktop_ft.core.models import ModelInfo
 
 SMALL_FILES_BYTES: Final = 32 << 20
@@ -49,12 +48,13 @@ def forecast_disk(config: RunConfig, model: ModelInfo, device: DeviceFacts, choi
         DesktopFtError: ``model_architecture_unknown``.
     """
     plan = make_plan(config, model, device, choices)
-    full = config.method.kind == "full"
-    parameters = plan.num_parameters if full else adapter_parameters(plan)
-    bytes_each = BYTES_OF[choices.dtype] if full else 4
     small = _small_files_bytes(model)
-    result = parameters * bytes_each + small
-    checkpoint = result + optimizer_bytes(plan, parameters, bytes_each)
+    if config.method.kind == "full":
+        result = plan.num_parameters * plan.weight_bytes + small
+        checkpoint = result + optimizer_bytes(plan, trained_parameters(plan), plan.weight_bytes)
+    else:
+        result = trained_adapter_bytes(plan) + small
+        checkpoint = result + adapter_state_bytes(plan)
     return DiskForecast(
         checkpoint_bytes=checkpoint,
         checkpoints_bytes=(config.output.save_total_limit + 1 + config.output.keep_best) * checkpoint,

@@ -108,7 +108,9 @@ def method_words(config: RunConfig) -> str:
     method = config.method
     if method.kind == "full":
         return "full"
-    return f"{'DoRA' if method.use_dora else 'LoRA'}, rank {method.rank}"
+    adapter = "QLoRA" if method.kind == "qlora" else "LoRA"
+    name = adapter if not method.use_dora else "DoRA" if method.kind == "lora" else "QLoRA + DoRA"
+    return f"{name}, rank {method.rank}"
 
 
 def _status_without_events(run: RunDir) -> RunStatus:

@@ -20,6 +20,8 @@ from desktop_ft.core.runs import RunDir, create_run, list_checkpoints
 
 StageName = Literal["reward", "policy"]
 FOLDERS: Final[Mapping[StageName, str]] = {"reward": "1-reward", "policy": "2-policy"}
+FIRST_STAGE: Final = "the reward model of the first stage"
+"""What stands for its folder while there is none, in what is planned before the start."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,10 @@ def stages_of(run: RunDir, config: RunConfig) -> tuple[Stage, ...]:
     if not has_stages(config):
         return ()
     reward = _folder(run, "reward")
-    return (Stage("reward", reward, _reward_config(config)), Stage("policy", _folder(run, "policy"), _policy_config(config, reward)))
+    return (
+        Stage("reward", reward, reward_config(config)),
+        Stage("policy", _folder(run, "policy"), policy_config(config, str(reward.path))),
+    )
 
 
 def last_checkpoint_step(run: RunDir) -> int | None:
@@ -78,7 +83,13 @@ def _folder(run: RunDir, name: StageName) -> RunDir:
     return RunDir(run.path / "stages" / FOLDERS[name])
 
 
-def _reward_config(config: RunConfig) -> RunConfig:
+def last_stage_config(config: RunConfig) -> RunConfig:
+    """What is trained last: of ``rlhf`` the policy, else the run itself."""
+    return policy_config(config, FIRST_STAGE) if has_stages(config) else config
+
+
+def reward_config(config: RunConfig) -> RunConfig:
+    """The first stage of ``rlhf``: a reward model from the pairs."""
     rlhf = config.objective.rlhf
     return _changed(
         config,
@@ -101,12 +112,18 @@ def _dividing(config: RunConfig, global_batch_size: int) -> object:
     return micro if micro != "auto" and global_batch_size % micro == 0 else "auto"
 
 
-def _policy_config(config: RunConfig, reward: RunDir) -> RunConfig:
+def policy_config(config: RunConfig, reward_model: str) -> RunConfig:
+    """The second stage of ``rlhf``: a policy trained against the reward model.
+
+    Args:
+        config: Of the whole run.
+        reward_model: The folder of the first stage.
+    """
     rlhf = config.objective.rlhf
     prompts = {} if rlhf.prompts is None else {"data.train": rlhf.prompts, "data.eval": None, "data.format": "auto", "data.columns": {}}
     return _changed(
         config,
-        {"name": f"{config.name}, policy", "objective.kind": rlhf.policy, "objective.rewards.model": str(reward.path), **prompts},
+        {"name": f"{config.name}, policy", "objective.kind": rlhf.policy, "objective.rewards.model": reward_model, **prompts},
     )
 
 

@@ -88,6 +88,7 @@ def _view(payload: Payload) -> object:
         assistant_only_loss=payload.get("assistant_only_loss") is not False,
         fixes=_texts(payload, "fixes"),
         only=_indices(payload, "only"),
+        objective=_objective(payload),
     )
     return {
         "rows": views,
@@ -107,7 +108,9 @@ def _check(payload: Payload) -> object:
     fraction, seed = payload.get("fraction"), payload.get("seed")
     if tokenizer is None or not isinstance(fraction, int | float) or not isinstance(seed, int):
         raise _bad_request("check needs model_dir, fraction and seed")
-    objective = _objective(payload) or "sft"
+    objective = _objective(payload)
+    if objective is None:
+        raise _bad_request("check needs an objective")
     data = load_training_data(
         _path(payload, "path"),
         _path(payload, "eval_path") if payload.get("eval_path") is not None else None,
@@ -132,8 +135,9 @@ def _check(payload: Payload) -> object:
 
 
 TASKS: Mapping[str, Callable[[Payload], object]] = {"inspect": _inspect, "view": _view, "check": _check}
-"""Tasks by name. Payload of all: path, model_dir, max_length, format, columns, fixes; view also rows, only and assistant_only_loss;
-check also eval_path, fraction, seed, assistant_only_loss and objective (``sft`` without it)."""
+"""Tasks by name. Payload of all: path, model_dir, max_length, format, columns, fixes, objective (inspect and view: None for what the file
+is made for); view also rows, only and assistant_only_loss;
+check also eval_path, fraction, seed and assistant_only_loss."""
 
 
 def _path(payload: Payload, name: str) -> Path:

@@ -20,7 +20,7 @@ from desktop_ft.core.data.tokenizer import load_tokenizer
 from desktop_ft.core.device import DeviceFacts
 from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.core.events import Exported, Verified, WarningRaised
-from desktop_ft.core.exports import DTYPE_BYTES, ExportPlan, WeightDtype, plan_export, stored_dtype
+from desktop_ft.core.exports import ADAPTER_WEIGHTS, DTYPE_BYTES, ExportPlan, Trained, WeightDtype, plan_export, stored_dtype
 from desktop_ft.core.files import write_json
 from desktop_ft.core.job import ExportRequest
 from desktop_ft.core.models import ModelInfo, read_model, resolve_model
@@ -33,7 +33,9 @@ from desktop_ft.engine.checkpoints import writing
 from desktop_ft.engine.environment import recorded_hashes
 from desktop_ft.engine.examples import load_examples
 from desktop_ft.engine.load import load_hf_tokenizer
-from desktop_ft.engine.merge import load_model, load_with_adapter, merged_model, save_model, write_generation_config
+from desktop_ft.engine.merge import FourBit, load_model, load_with_adapter, merged_model, save_model, write_generation_config
+from desktop_ft.engine.methods.quantization import keep_quantization, quantization_of
+from desktop_ft.engine.methods.start import plain_adapter
 from desktop_ft.engine.verify import (
     MIN_PROBES,
     SAMPLE_PROMPTS,
@@ -61,10 +63,12 @@ TOKENIZER_FILES: Final = (
 LICENSE_FILES: Final = ("LICENSE*", "LICENCE*", "NOTICE*", "COPYING*", "USE_POLICY*", "license*", "notice*")
 _ROOM_ON_DEVICE: Final = 1.3
 """Free memory of the accelerator over the weights' bytes for the comparison to run there."""
+_QUANTIZED_BYTES: Final = 1.0
+"""Free memory for each weight that quantising needs: half a byte, the layers in 16 bit before, and what is left in 16 bit."""
 
 
 @dataclass(frozen=True)
-class _Source:
+class Source:
     """What is exported and on what it stands."""
 
     run: RunDir
@@ -72,6 +76,13 @@ class _Source:
     base: Path
     base_info: ModelInfo
     plan: ExportPlan
+    trained_in: WeightDtype
+    four_bit: FourBit | None
+
+    @property
+    def tokenizer(self) -> Path:
+        """Where the trained model's tokenizer lies: the base's own, byte for byte, unless the run added tokens."""
+        return self.plan.trained.folder if self.config.model.added_tokens else self.base
 
 
 @dataclass(frozen=True)
@@ -97,7 +108,8 @@ def export(request: ExportRequest, work: JobWork, device: DeviceFacts) -> None:
     base = resolve_model(config.model.source, config.model.revision)
     info = read_model(base)
     check_base(run, base)
-    source = _Source(run, config, base, info, plan_export(run, request, base))
+    plan = plan_export(run, request, base)
+    source = Source(run, config, base, info, plan, trained_dtype(run, config, base, plan.trained), _four_bit(config, info, device))
     with partial_folder(request.out.absolute()) as partial:
         comparison = _write_adapter(source, partial, work) if request.to == "adapter" else _write_merged(source, partial, work, device)
         work.enter("save", "Writing the model card")
@@ -119,7 +131,7 @@ def check_base(run: RunDir, base: Path) -> None:
         DesktopFtError: ``base_changed`` or ``tokenizer_changed``.
     """
     before = recorded_hashes(run)
-    tokenizer = load_tokenizer(base)
+    tokenizer = load_tokenizer(base, run.config().model.added_tokens)
     now = {**base_hashes(base), "tokenizer": tokenizer.sha256, "chat_template": tokenizer.template_sha256}
     changed = [name for name, value in now.items() if name in before and before[name] != value]
     if changed:
@@ -141,35 +153,42 @@ def _changed(base: Path, name: str, before: str | None, now: str | None) -> Desk
 # --- the adapter alone -----------------------------------------------------------------------------------------------------
 
 
-def _write_adapter(source: _Source, out: Path, work: JobWork) -> None:
+def _write_adapter(source: Source, out: Path, work: JobWork) -> None:
     work.enter("export", "Copying the adapter")
-    trained = source.plan.trained.folder
-    with writing(out):
+    with writing(out), plain_adapter(source.plan.trained.folder) as trained:
         settings = cast("dict[str, object]", json.loads((trained / "adapter_config.json").read_text(encoding="utf-8")))
         settings["base_model_name_or_path"] = source.base_info.name
         write_json(out / "adapter_config.json", settings)
-        shutil.copyfile(trained / "adapter_model.safetensors", out / "adapter_model.safetensors")
-        copy_files(source.base, out, TOKENIZER_FILES)
+        shutil.copyfile(trained / ADAPTER_WEIGHTS, out / ADAPTER_WEIGHTS)
+        copy_files(source.tokenizer, out, TOKENIZER_FILES)
+        if source.four_bit is not None:
+            keep_quantization(source.four_bit.quantization, out)
         copy_files(trained, out, (REWARD_FILE,))
 
 
 # --- one plain model --------------------------------------------------------------------------------------------------------
 
 
-def _write_merged(source: _Source, out: Path, work: JobWork, device: DeviceFacts) -> Comparison | ScoreComparison:
+def _write_merged(source: Source, out: Path, work: JobWork, device: DeviceFacts) -> Comparison | ScoreComparison:
     if source.config.objective.kind == "reward":
         from desktop_ft.engine.export_reward import write_merged_reward
 
-        dtype = trained_dtype(source.run, source.config, source.base)
-        return write_merged_reward(source.config, source.base, source.plan, dtype, out, work, device)
+        return write_merged_reward(source, out, work, device)
     reference = _reference(source, work, device)
     plan = source.plan
     work.enter("export", "Merging the adapter into the base model" if plan.trained.is_adapter else "Writing the trained weights")
-    model = merged_model(source.base, plan.trained.folder, plan.dtype, is_adapter=plan.trained.is_adapter)
+    model = merged_model(
+        source.base,
+        plan.trained.folder,
+        plan.dtype,
+        is_adapter=plan.trained.is_adapter,
+        trained_in=source.trained_in if source.four_bit else None,
+        four_bit=source.four_bit,
+    )
     work.enter("save", "Writing the model")
     with writing(out):
         save_model(model, out)
-        add_companions(source.base, out)
+        add_companions(source.base, out, source.tokenizer)
     del model
     work.enter("export", f"Comparing the export with the trained model on {len(reference.probes)} texts")
     comparison = _compare(reference, out, plan, device)
@@ -177,9 +196,10 @@ def _write_merged(source: _Source, out: Path, work: JobWork, device: DeviceFacts
     return comparison
 
 
-def add_companions(base: Path, out: Path) -> None:
+def add_companions(base: Path, out: Path, tokenizer: Path | None = None) -> None:
     """What a model needs besides weights: tokenizer and chat template byte for byte, generation settings, the base's licence."""
-    copy_files(base, out, (*TOKENIZER_FILES, *LICENSE_FILES))
+    copy_files(tokenizer or base, out, TOKENIZER_FILES)
+    copy_files(base, out, LICENSE_FILES)
     write_generation_config(base, out, stop_ids(load_hf_tokenizer(base)))
 
 
@@ -191,27 +211,38 @@ def copy_files(source: Path, target: Path, patterns: tuple[str, ...]) -> None:
         shutil.copyfile(path, copy)
 
 
-def _reference(source: _Source, work: JobWork, device: DeviceFacts) -> _Reference:
+def _reference(source: Source, work: JobWork, device: DeviceFacts) -> _Reference:
     """Let the trained model read held-out text, as it was trained: base and adapter apart, in the format of the training."""
     work.enter("load", "Loading the trained model")
-    dtype = trained_dtype(source.run, source.config, source.base)
-    trained = source.plan.trained
-    loaded = load_with_adapter(source.base, trained.folder, dtype) if trained.is_adapter else load_model(trained.folder, dtype)
+    dtype, trained = source.trained_in, source.plan.trained
+    if trained.is_adapter:
+        loaded = load_with_adapter(source.base, trained.folder, dtype, source.four_bit)
+    else:
+        loaded = load_model(trained.folder, dtype)
     model = placed(loaded, source.base_info.num_parameters * DTYPE_BYTES[dtype], device)
     work.enter("export", "Reading held-out text with the trained model")
-    probes = _probes(source, model, load_hf_tokenizer(source.base), work)
+    probes = _probes(source, model, load_hf_tokenizer(source.tokenizer), work)
     result = _Reference(probes, distributions(model, _counted(probes, work)), dtype)
     del model, loaded
     free_device(device)
     return result
 
 
-def trained_dtype(run: RunDir, config: RunConfig, base: Path) -> WeightDtype:
-    """The format of the weights while they were trained; float16 weights were trained in float32 (loss scaling needs it)."""
+def trained_dtype(run: RunDir, config: RunConfig, base: Path, trained: Trained) -> WeightDtype:
+    """The format of the weights while they were trained; below an adapter, of the base."""
+    if not trained.is_adapter:
+        return stored_dtype(trained.folder)
     resolved = load_resolved(run.resolved_file).config.model.dtype if run.resolved_file.is_file() else config.model.dtype
-    if resolved == "auto":
-        return stored_dtype(base)
-    return "float32" if resolved == "float16" and config.method.kind == "full" else resolved
+    return stored_dtype(base) if resolved == "auto" else resolved
+
+
+def _four_bit(config: RunConfig, base: ModelInfo, device: DeviceFacts) -> FourBit | None:
+    """How the base was kept in 4 bit; its values are computed where it was trained if there is room, else on the CPU."""
+    quantization = quantization_of(config)
+    if quantization is None:
+        return None
+    has_room = device.kind in {"cuda", "rocm"} and device.free_bytes > base.num_parameters * _QUANTIZED_BYTES
+    return FourBit(quantization, device if has_room else DeviceFacts("cpu", "CPU", 0, 0))
 
 
 def placed(model: torch.nn.Module, num_bytes: int, device: DeviceFacts) -> torch.nn.Module:
@@ -288,7 +319,7 @@ def differences(comparison: Comparison, limit: float, *, template_equal: bool, s
 # --- held-out text ------------------------------------------------------------------------------------------------------------
 
 
-def _probes(source: _Source, model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, work: JobWork) -> list[Probe]:
+def _probes(source: Source, model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, work: JobWork) -> list[Probe]:
     """Held-out examples of the run; where there are fewer than eight, prompts as well, answered by the trained model."""
     examples = held_out_examples(source.config, source.base, work)
     probes = probes_of_examples((example.input_ids, example.labels) for example in examples)
@@ -310,6 +341,6 @@ def _demo_prompts(config: RunConfig) -> tuple[str, ...]:
 def held_out_examples(config: RunConfig, base: Path, work: JobWork) -> list[TokenisedExample]:
     """The run's held-out examples; none where its file is gone or has changed beyond reading, which the export survives."""
     try:
-        return load_examples(config, load_tokenizer(base), work.events, work.check_stop).eval
+        return load_examples(config, load_tokenizer(base, config.model.added_tokens), work.events, work.check_stop).eval
     except DesktopFtError:
         return []

@@ -18,6 +18,7 @@ from desktop_ft.core.models import read_model, resolve_model
 from desktop_ft.engine.device import DTYPES
 from desktop_ft.engine.load import load_base_model, load_hf_tokenizer
 from desktop_ft.engine.merge import put_adapter
+from desktop_ft.engine.methods.quantization import kept_quantization
 from desktop_ft.engine.sampling import stop_ids as model_stop_ids
 from desktop_ft.engine.verify import prompt_ids, stop_ids
 
@@ -37,8 +38,9 @@ def generate(request: GenerateRequest, work: JobWork, device: DeviceFacts) -> No
     work.enter("load", f"Loading {request.model}" if request.adapter is None else f"Loading {request.model} and its adapter")
     folder = resolve_model(request.model, request.revision)
     read_model(folder)
-    tokenizer = load_hf_tokenizer(folder)
-    model = load_base_model(folder, DTYPES[generation_dtype(request.dtype, folder, device)], "sdpa", device)
+    tokenizer = load_hf_tokenizer(_tokenizer_folder(request, folder))
+    quantization = kept_quantization(request.adapter) if request.adapter else None
+    model = load_base_model(folder, DTYPES[generation_dtype(request.dtype, folder, device)], "sdpa", device, quantization=quantization)
     if request.adapter is not None:
         model = cast("PreTrainedModel", put_adapter(model, request.adapter))
     model.eval()
@@ -48,6 +50,11 @@ def generate(request: GenerateRequest, work: JobWork, device: DeviceFacts) -> No
         work.progress(index, len(request.prompts))
         work.emit(answering.answer(index, prompt))
     work.progress(len(request.prompts), len(request.prompts))
+
+
+def _tokenizer_folder(request: GenerateRequest, base: Path) -> Path:
+    """The adapter's own where it has one, for it may know more tokens than the base's."""
+    return request.adapter if request.adapter is not None and (request.adapter / "tokenizer.json").is_file() else base
 
 
 def generation_dtype(asked: DtypeName, folder: Path, device: DeviceFacts) -> WeightDtype:

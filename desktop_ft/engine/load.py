@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, cast
 
 import torch
-from peft import LoraConfig, PeftModel
+from peft import EvaConfig, LoraConfig, PeftModel
 from transformers import (
     AddedToken,
     AutoModelForCausalLM,
@@ -24,6 +24,7 @@ from desktop_ft.core.device import DeviceFacts
 from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.engine.methods.base import embedding_modules, is_tied
 from desktop_ft.engine.methods.quantization import bits_and_bytes_config, check_bitsandbytes, keep_unpacked
+from desktop_ft.engine.methods.start import plain_adapter
 
 Head = Literal["causal", "score"]
 """What a base ends in: the next token's scores, or one number for a whole text (a reward model)."""
@@ -52,7 +53,7 @@ def load_hf_tokenizer(folder: Path, added_tokens: Sequence[str] = ()) -> PreTrai
 def load_base_model(
     folder: Path,
     weights: torch.dtype,
-    attention: str,
+    attention: str | None,
     device: DeviceFacts,
     *,
     head: Head = "causal",
@@ -63,7 +64,7 @@ def load_base_model(
     Args:
         folder: Config and safetensors.
         weights: Format of the weights; with ``quantization`` of those that stay unquantised.
-        attention: ``sdpa`` or ``eager``.
+        attention: ``sdpa`` or ``eager``; None: transformers' choice.
         device: Where it goes; all of it, never a part.
         head: ``score``: a sequence classifier with one output. A folder without one gives it random weights, so seed before.
         quantization: Keep the linear layers in 4 bit; None: as ``weights``.
@@ -102,7 +103,8 @@ def load_adapter(model: PreTrainedModel, folder: Path) -> PeftModel:
             "Pick the adapter folder of a finished LoRA run.",
         )
     try:
-        return PeftModel.from_pretrained(model, str(folder), is_trainable=True)
+        with plain_adapter(folder) as plain:
+            return PeftModel.from_pretrained(model, str(plain), is_trainable=True)
     except (RuntimeError, ValueError) as error:
         raise DesktopFtError(
             "adapter_mismatch",
@@ -135,6 +137,7 @@ def lora_config(config: RunConfig, model: PreTrainedModel, head: Head = "causal"
         use_dora=method.use_dora,
         use_rslora=method.use_rslora,
         init_lora_weights=True if method.init == "default" or not is_new else cast("Literal['pissa']", method.init),
+        eva_config=EvaConfig(rho=1.0) if method.init == "eva" and is_new else None,
         modules_to_save=whole or None,
         ensure_weight_tying=bool(whole) and is_tied(model),
         target_modules=_target_modules(method.target_modules, model),

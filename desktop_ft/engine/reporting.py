@@ -15,6 +15,7 @@ from desktop_ft.core.eventlog import EventWriter
 from desktop_ft.core.events import EvaluationDone, PhaseChanged, StepDone
 from desktop_ft.engine.device import peak_memory_bytes
 from desktop_ft.engine.errors import Situation
+from desktop_ft.engine.finite import HOW_ON
 from desktop_ft.engine.keep_best import BestKeeper
 
 MAX_NON_FINITE_STEPS: Final = 3
@@ -94,7 +95,7 @@ class Reporting(TrainerCallback):
                 "loss_not_finite",
                 "The loss is no longer a number",
                 f"The loss was {loss} in {MAX_NON_FINITE_STEPS} steps in a row, up to step {step}; training on would not repair the model.",
-                "Resume from the last checkpoint after lowering training.learning_rate (try a third of it), or use bfloat16 or float32.",
+                HOW_ON,
             )
 
     def on_evaluate(

@@ -24,6 +24,7 @@ from desktop_ft.core.reward_model import RewardSource, find_reward_model
 from desktop_ft.engine.device import DTYPES
 from desktop_ft.engine.load import load_base_model, load_hf_tokenizer
 from desktop_ft.engine.merge import put_adapter
+from desktop_ft.engine.methods.quantization import kept_quantization
 
 Turns = str | tuple[Message, ...]
 HEADS: Final = ("score", "classifier")
@@ -97,7 +98,7 @@ def load_reward_model(
     tokenizer = load_hf_tokenizer(found.tokenizer_folder)
     base = found.base or found.folder
     stored = torch.float32 if device.kind == "cpu" else DTYPES[stored_dtype(base)]
-    model: torch.nn.Module = load_scorer(base, dtype or stored, attention, device)
+    model: torch.nn.Module = load_scorer(base, dtype or stored, attention, device, kept_quantization(found.folder))
     tell_padding(model, tokenizer)
     if found.is_adapter:
         model = put_adapter(model, found.folder)

@@ -21,7 +21,8 @@ from desktop_ft.core.eventlog import EventWriter
 from desktop_ft.core.events import FinishStatus, Phase, PhaseChanged, RunStarted, WarningRaised
 from desktop_ft.core.models import ModelInfo, read_model, resolve_model
 from desktop_ft.core.processes import ProcessMark
-from desktop_ft.core.resolve import load_resolved, resolve, save_resolved
+from desktop_ft.core.resolve import Resolved, load_resolved, resolve, save_resolved
+from desktop_ft.core.retry import RETRY_CODE, agreed_retries, with_retries
 from desktop_ft.core.reward_model import write_layout
 from desktop_ft.core.runs import Checkpoint, RunDir
 from desktop_ft.engine import environment
@@ -30,6 +31,9 @@ from desktop_ft.engine.controls import ControlFolder, Controls
 from desktop_ft.engine.device import Precision, detect_device, precision_of
 from desktop_ft.engine.errors import Situation
 from desktop_ft.engine.examples import Batches, are_chats, check_same_tokens, load_examples
+from desktop_ft.engine.finite import refuse_non_finite
+from desktop_ft.engine.forgetting import Forgetting
+from desktop_ft.engine.keep_best import BestKeeper
 from desktop_ft.engine.load import load_adapter, load_base_model, load_hf_tokenizer, lora_config
 from desktop_ft.engine.methods.base import method_warnings, prepare_base
 from desktop_ft.engine.methods.quantization import quantization_of
@@ -102,6 +106,7 @@ class TrainingRun:
             config = self._settled(config)
         prepared = self._prepare(config, checkpoint)
         sampling = self._sampling(prepared)
+        forgetting = self._forgetting(prepared)
         model = self._model(prepared)
         start = AdapterStart(prepared.config, checkpoint.path if checkpoint else None)
         training = self._training(prepared, model, start, store, sampling)
@@ -111,6 +116,8 @@ class TrainingRun:
 
         if checkpoint is None:
             sampling.sample(0)
+            if forgetting is not None:
+                forgetting.measure(training.trained, 0)
         self._enter("train")
         if checkpoint is not None and checkpoint.step >= num_steps:
             training.load_weights(checkpoint.path)
@@ -122,15 +129,20 @@ class TrainingRun:
         self._enter("save", "Saving the trained model")
         self._save(prepared, training, start)
         sampling.sample(num_steps)
+        if forgetting is not None:
+            forgetting.measure(training.trained, num_steps)
         return Outcome("completed", num_steps)
 
     # --- before the model is loaded ---
 
     def _settled(self, config: RunConfig) -> RunConfig:
         """The settings of the first steps, for a resumed run to be the same run; says what was changed in run.yaml since."""
-        settled = load_resolved(self._run.resolved_file).config
+        resolved = load_resolved(self._run.resolved_file)
+        settled = resolved.config
+        self._tell_retries(resolved)
         now, then = Draft(config.model_dump(mode="json")), Draft(settled.model_dump(mode="json"))
-        changed = [path for path in SETTINGS if now.get(path) not in ("auto", then.get(path))]
+        agreed = {"training.micro_batch_size"} if resolved.retries else set[str]()
+        changed = [path for path in SETTINGS if path not in agreed and now.get(path) not in ("auto", then.get(path))]
         if changed:
             self._events.write(
                 WarningRaised(
@@ -141,6 +153,19 @@ class TrainingRun:
                 )
             )
         return settled
+
+    def _tell_retries(self, resolved: Resolved) -> None:
+        """What was agreed on after the memory was full is said at every start."""
+        if resolved.retries:
+            last, micro = resolved.retries[-1], resolved.config.training.micro_batch_size
+            self._events.write(
+                WarningRaised(
+                    code=RETRY_CODE,
+                    title="The micro-batch was made smaller",
+                    message=f"The memory was full, so this run goes on from step {last.step} with a micro-batch of {micro} instead of "
+                    f"{last.micro_batch_size_before}, as you chose. The global batch stays {resolved.config.training.global_batch_size}.",
+                )
+            )
 
     def _prepare(self, config: RunConfig, checkpoint: Checkpoint | None) -> _Prepared:
         self._enter("load", "Reading the model's files")
@@ -172,8 +197,10 @@ class TrainingRun:
 
     def _resolve(self, config: RunConfig, model_info: ModelInfo, device: DeviceFacts, data: TrainingData) -> RunConfig:
         """What every ``auto`` means; decided once."""
-        resolved = resolve(config, model_info, device, len(data.train_examples), len(data.eval_examples), data.longest)
+        fresh = resolve(config, model_info, device, len(data.train_examples), len(data.eval_examples), data.longest)
+        resolved = with_retries(fresh, agreed_retries(self._run))
         save_resolved(resolved, self._run.resolved_file)
+        self._tell_retries(resolved)
         return resolved.config
 
     # --- the model and its trainer ---
@@ -208,8 +235,9 @@ class TrainingRun:
     ) -> Training:
         config, is_new = prepared.config, prepared.checkpoint is None
         has_new_adapter = config.method.kind != "full" and config.model.adapter is None and config.objective.kind != "reward"
+        best = BestKeeper(store, config.objective.kind) if config.output.keep_best else None
         callbacks = (
-            Reporting(self._events, prepared.device, len(prepared.data.eval_examples), self._situation),
+            Reporting(self._events, prepared.device, len(prepared.data.eval_examples), self._situation, best),
             sampling,
             Controls(self._controls, self._stop, config, sampling.sample, self._events),
         )
@@ -242,9 +270,16 @@ class TrainingRun:
             return PairScores(pairs, max_length, every, self._events, as_chat=as_chat, has_prompts=bool(prompts))
         return Sampling(prompts, evaluation.sample_max_new_tokens, every, self._events, as_chat=as_chat)
 
+    def _forgetting(self, prepared: _Prepared) -> Forgetting | None:
+        """None where it is not wanted, or the model only scores."""
+        config = prepared.config
+        is_wanted = config.evaluation.forgetting and config.objective.kind != "reward"
+        return Forgetting(prepared.tokenizer, self._precision(prepared), self._events) if is_wanted else None
+
     # --- the result ---
 
     def _save(self, prepared: _Prepared, training: Training, start: AdapterStart) -> None:
+        refuse_non_finite(training.trained, training.step)
         target = self._run.adapter if prepared.config.method.kind != "full" else self._run.model
         with whole_folder(target) as folder:
             _save_trained(training.trained, folder)

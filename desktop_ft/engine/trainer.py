@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sized
+from collections.abc import Sequence, Sized
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,16 +13,18 @@ from transformers import PrinterCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, EvalLoopOutput
 
 from desktop_ft.core.config import RunConfig
+from desktop_ft.core.data.tokenise import TokenisedExample
 from desktop_ft.core.eventlog import EventWriter
 from desktop_ft.core.events import PhaseChanged
 from desktop_ft.engine.checkpoints import CheckpointStore, writing
+from desktop_ft.engine.finite import refuse_non_finite
 from desktop_ft.engine.methods.optimizer import build_optimizer
 from desktop_ft.engine.methods.start import AdapterStart
 from desktop_ft.engine.randomness import undisturbed
 
 if TYPE_CHECKING:
     from peft import PeftModel
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
     from transformers import Trainer as Base
 else:
     Base = object
@@ -91,17 +93,25 @@ class RunTrainer(Base):
 
     # --- the method ---
 
-    def train_as(self, config: RunConfig, start: AdapterStart) -> None:
+    def train_as(self, config: RunConfig, start: AdapterStart, examples: Sequence[TokenisedExample]) -> None:
         """Take the run's method: the adapter's start, the optimizer, and float32 for what is trained under loss scaling.
 
         TRL puts the adapters of a 4-bit base in bfloat16, whose gradients torch's GradScaler cannot unscale.
         """
         self._config, self._start = config, start
-        start.settle(self.trained)
+        tokenizer = cast("PreTrainedTokenizerBase", self.processing_class)
+        start.settle(self.trained, examples, cast("int", tokenizer.pad_token_id))
         if self.args.fp16:
             for parameter in self.trained.parameters():
                 if parameter.requires_grad and parameter.dtype in {torch.bfloat16, torch.float16}:
                     parameter.data = parameter.data.float()
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: torch.nn.Module | None = None) -> None:
+        """As Trainer, keeping number formats: PEFT loads adapters in float32, and TRL trains those of a 4-bit base in bfloat16."""
+        formats = {name: parameter.dtype for name, parameter in self.trained.named_parameters()}
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        for name, parameter in self.trained.named_parameters():
+            parameter.data = parameter.data.to(formats.get(name, parameter.dtype))
 
     def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
         """The run's optimizer; see `build_optimizer`."""
@@ -113,10 +123,15 @@ class RunTrainer(Base):
     # --- checkpoints ---
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: object) -> None:
-        """Write, seal, rename; a step that is sealed already and the state before the first step are not written."""
+        """Write, seal, rename; a step that is sealed already and the state before the first step are not written.
+
+        Raises:
+            DesktopFtError: ``weights_not_finite``, ``disk_full`` or ``file_not_writable``; the checkpoints before are untouched.
+        """
         step = self.state.global_step
         if step == 0 or self._store.has(step):
             return
+        refuse_non_finite(self.trained, step)
         folder = self._store.unsealed / f"{PREFIX_CHECKPOINT_DIR}-{step}"
         with writing(folder):
             super()._save_checkpoint(model, trial)

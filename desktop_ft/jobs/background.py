@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from PySide6.QtCore import QObject, Signal, Slot
+from PySide6.QtCore import QObject, Signal, SignalInstance, Slot
 
 from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.jobs.kept_thread import KeptThread
@@ -96,3 +96,42 @@ class BackgroundTask(KeptThread):
         if now - self._last_progress >= _PROGRESS_SECONDS or (total and done >= total):
             self._last_progress = now
             self.progress_changed.emit(TaskProgress(done, total, detail))
+
+
+class TaskSlot:
+    """Room for one task at a time: a new one takes the place of the last, whose result no longer comes.
+
+    Args:
+        owner: The tasks' parent.
+        crashed: Emitted with the traceback of an exception that nobody expected.
+    """
+
+    def __init__(self, owner: QObject, crashed: SignalInstance) -> None:
+        self._owner = owner
+        self._crashed = crashed
+        self._task: BackgroundTask | None = None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether its task still works."""
+        return self._task is not None
+
+    def start(self, work: Work, succeeded: Callable[[object], None], failed: Callable[[object], None]) -> None:
+        """Do this work in place of what was there; the slot is free before the result is handed on."""
+        self.drop()
+        self._task = BackgroundTask(work, self._owner)
+        self._task.succeeded.connect(lambda result: self._hand_on(succeeded, result))
+        self._task.failed.connect(lambda error: self._hand_on(failed, error))
+        self._task.crashed.connect(self._crashed)
+        self._task.start()
+
+    def drop(self) -> None:
+        """Cancel what is there."""
+        if self._task is not None:
+            self._task.cancel()
+        self._task = None
+
+    def _hand_on(self, receive: Callable[[object], None], what: object) -> None:
+        """Of a task that was dropped nothing comes, so that this is the one that is there."""
+        self._task = None
+        receive(what)

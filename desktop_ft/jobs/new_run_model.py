@@ -6,24 +6,27 @@ change, so that the memory panel follows a control within a frame. Must not impo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Literal, cast
 
-from PySide6.QtCore import QObject, QTimer, Signal
+from PySide6.QtCore import QCoreApplication, QObject, QTimer, Signal
 
 from desktop_ft.core.advice import Advice, advise
 from desktop_ft.core.config import DEMO, Draft, RunConfig
-from desktop_ft.core.config.defaults import DEFAULT_RATES
+from desktop_ft.core.config.defaults import MethodName, changes_for, objective_of
+from desktop_ft.core.config.ignored import why_ignored
+from desktop_ft.core.config.objectives import ObjectiveName
 from desktop_ft.core.demo import DEMO_NAME, demo_draft, demo_values
 from desktop_ft.core.device import DeviceFacts
 from desktop_ft.core.errors import ConfigError, DesktopFtError, Problem
-from desktop_ft.core.memory.estimate import MemoryEstimate, changed_config, estimate
+from desktop_ft.core.memory import MemoryEstimate, changed_config, estimate
 from desktop_ft.core.models import ModelInfo, read_model, resolve_model
 from desktop_ft.core.preflight import resolve_data
+from desktop_ft.core.presets import Preset
 from desktop_ft.core.resolve import Resolved, resolve
 from desktop_ft.core.worker_client import run_task
-from desktop_ft.jobs.background import BackgroundTask, IsCancelled, ReportProgress, Work
+from desktop_ft.jobs.background import IsCancelled, ReportProgress, TaskSlot
 from desktop_ft.jobs.data_facts import DataFacts
 
 PageName = Literal["model", "objective", "data", "method", "review"]
@@ -32,8 +35,11 @@ VIEW_ROWS: Final = 50
 _DATA_SECONDS: Final = 600.0
 _REREAD_DELAY_MS: Final = 250
 _REREAD_PATHS: Final = frozenset(
-    {"data.train", "data.eval", "data.format", "data.columns", "data.max_length", "data.assistant_only_loss", "data.fixes"}
-)
+    {
+        "objective.kind", "data.train", "data.eval", "data.format", "data.columns", "data.max_length", "data.assistant_only_loss",
+        "data.fixes",
+    }
+)  # fmt: skip
 _PAGE_SECTIONS: Final[Mapping[PageName, tuple[str, ...]]] = {
     "model": ("model.",),
     "objective": ("objective.",),
@@ -79,14 +85,20 @@ class NewRunModel(QObject):
         self.estimate: MemoryEstimate | None = None
         self.estimate_error: DesktopFtError | None = None
         """Why there is no estimate though the model is known; it does not keep a run from starting."""
-        self.rate_note = ""
-        """That the learning rate changed with the method; empty where it did not."""
+        self.notes: dict[str, str] = {}
+        """By setting: that it changed with the method or the objective, in a sentence."""
+        self.all_problems: tuple[Problem, ...] = self.draft.problems()
+        """Everything that keeps the draft from being a configuration."""
+        self._last_config: RunConfig | None = None
         self.resolved: Resolved | None = None
         self.advice: tuple[Advice, ...] = ()
-        self._model_task: BackgroundTask | None = None
-        self._data_task: BackgroundTask | None = None
-        self._view_task: BackgroundTask | None = None
+        self._model_slot = TaskSlot(self, self.crashed)
+        self._data_slot = TaskSlot(self, self.crashed)
+        self._view_slot = TaskSlot(self, self.crashed)
         self._viewed_code = ""
+        self.workable = self._find_workable()
+        """What the run would be, for memory and for what has an effect; a reward that is still missing keeps neither from being told."""
+        self._last_config = self.workable
         self._reread = QTimer(self)
         self._reread.setSingleShot(True)
         self._reread.setInterval(_REREAD_DELAY_MS)
@@ -135,17 +147,44 @@ class NewRunModel(QObject):
             self.read_data()
         self._choose({"data.train": path, "data.format": "auto", "data.columns": {}, "data.fixes": ()})
 
-    def set_method(self, kind: Literal["lora", "full"]) -> None:
-        """Change how much of the model is trained; a learning rate that is still the other method's default goes along."""
-        before = str(self.draft.get("method.kind"))
-        if kind == before:
+    def set_method(self, kind: MethodName) -> None:
+        """Change how much of the model is trained; what is still the other method's default goes along."""
+        if kind != self.draft.get("method.kind"):
+            self._set_with_notes(changes_for(self.draft, kind=kind), self.tr("Changed with the method, from {0} to {1}."))
+
+    def set_objective(self, kind: ObjectiveName) -> None:
+        """Change what signal it is trained on; what is still the other objective's default goes along, and so does the demo's file."""
+        if kind == self.draft.get("objective.kind"):
             return
-        changes: dict[str, object] = {"method.kind": kind}
-        self.rate_note = ""
-        if self.draft.get("training.learning_rate") == DEFAULT_RATES[before]:
-            changes["training.learning_rate"] = DEFAULT_RATES[kind]
-            self.rate_note = self.tr("Changed with the method, from {0:g} to {1:g}.").format(DEFAULT_RATES[before], DEFAULT_RATES[kind])
+        changes = changes_for(self.draft, objective=kind)
+        changes = {**changes, **self._followers(self.draft.with_values(changes))}
+        self._set_with_notes(changes, self.tr("Changed with the objective, from {0} to {1}."))
+
+    def apply_preset(self, preset: Preset) -> None:
+        """Take over every setting that a preset decides; the demo's file goes along."""
+        changes = preset.changes()
+        after = self.draft.with_values(changes)
+        self.notes = {}
+        self.set_values({**self._followers(after), **changes})
+
+    def _set_with_notes(self, changes: Mapping[str, object], words: str) -> None:
+        """Change settings together and say of each that went along where it was."""
+        kinds = ("method.kind", "objective.kind", "evaluation.sample_prompts")
+        self.notes = {
+            path: words.format(_said(self.draft.get(path)), _said(value))
+            for path, value in changes.items()
+            if path not in kinds and self.draft.get(path) != value
+        }
         self.set_values(changes)
+
+    @property
+    def objective(self) -> ObjectiveName:
+        """The draft's objective."""
+        return objective_of(self.draft)
+
+    def is_ignored(self, path: str) -> bool:
+        """Whether a setting would have no effect with the others as they are; as last known while the draft has problems."""
+        return self._last_config is not None and bool(why_ignored(self._last_config, path))
 
     def set_fix(self, name: str, *, wanted: bool) -> None:
         """Leave rows out when reading, or take that back; the file stays as it is."""
@@ -156,12 +195,15 @@ class NewRunModel(QObject):
         """Set model or data with what follows from it: the demo's settings come and go, and so does a name that nobody typed."""
         named_by_us = self.draft.get("name") == self.suggested_name(self.draft)
         after = self.draft.with_values(changes)
-        before = demo_values(self.draft)
-        untouched = {path: value for path, value in demo_values(after).items() if self.draft.get(path) == before[path]}
-        values = {**changes, **untouched}
+        values = {**changes, **self._followers(after)}
         if named_by_us:
             values["name"] = self.suggested_name(after)
         self.set_values(values)
+
+    def _followers(self, after: Draft) -> Mapping[str, object]:
+        """The demo's settings as they should be afterwards; only those that nobody changed."""
+        before = demo_values(self.draft)
+        return {path: value for path, value in demo_values(after).items() if self.draft.get(path) == before[path]}
 
     def suggested_name(self, draft: Draft) -> str:
         """A run's name by its data and model."""
@@ -176,16 +218,16 @@ class NewRunModel(QObject):
     @property
     def is_model_loading(self) -> bool:
         """Whether the model is being read."""
-        return self._model_task is not None
+        return self._model_slot.is_busy
 
     @property
     def is_data_loading(self) -> bool:
         """Whether the data are being read; the last facts stay until then."""
-        return self._data_task is not None or self._reread.isActive()
+        return self._data_slot.is_busy or self._reread.isActive()
 
     def read_model(self) -> None:
         """Read the facts of the draft's model in the background."""
-        self._drop_model_task()
+        self._model_slot.drop()
         self.model, self.model_error = None, None
         source, revision = str(self.draft.get("model.source") or ""), str(self.draft.get("model.revision"))
         if source:
@@ -193,13 +235,13 @@ class NewRunModel(QObject):
             def work(_cancelled: IsCancelled, _progress: ReportProgress) -> object:
                 return read_model(resolve_model(source, revision))
 
-            self._model_task = self._run(work, self._on_model_read, self._on_model_failed)
+            self._model_slot.start(work, self._on_model_read, self._on_model_failed)
         self.model_changed.emit()
 
     def read_data(self) -> None:
         """Inspect the draft's data in the worker child; with a model also as it will be trained."""
         self._reread.stop()
-        self._drop_data_task()
+        self._data_slot.drop()
         self.data_error = None
         source = str(self.draft.get("data.train") or "")
         if source:
@@ -214,7 +256,7 @@ class NewRunModel(QObject):
                     return DataFacts(report, None)
                 return DataFacts(report, run_task("view", view_payload, _DATA_SECONDS, cancelled))
 
-            self._data_task = self._run(work, self._on_data_read, self._on_data_failed)
+            self._data_slot.start(work, self._on_data_read, self._on_data_failed)
         else:
             self.data = None
         self.data_changed.emit()
@@ -235,20 +277,21 @@ class NewRunModel(QObject):
         def work(cancelled: IsCancelled, _progress: ReportProgress) -> object:
             return run_task("view", payload, _DATA_SECONDS, cancelled)["rows"]
 
-        self._drop_view_task()
+        self._view_slot.drop()
         self._viewed_code = code
-        self._view_task = self._run(work, self._on_rows_viewed, self._on_view_failed)
+        self._view_slot.start(work, self._on_rows_viewed, self._on_view_failed)
 
     def cancel_data(self) -> None:
         """Stop reading the data; the last facts stay."""
         self._reread.stop()
-        self._drop_data_task()
+        self._data_slot.drop()
         self.data_changed.emit()
 
     def _data_payload(self, source: str) -> dict[str, object]:
         draft = self.draft
         return {
-            "path": str(resolve_data(source)),
+            "path": str(resolve_data(source, self.objective)),
+            "objective": self.objective,
             "model_dir": str(self.model.path) if self.model else None,
             "max_length": draft.get("data.max_length"),
             "format": draft.get("data.format"),
@@ -257,68 +300,39 @@ class NewRunModel(QObject):
             "fixes": list(cast("tuple[str, ...]", draft.get("data.fixes"))),
         }
 
-    def _run(self, work: Work, succeeded: Callable[[object], None], failed: Callable[[object], None]) -> BackgroundTask:
-        task = BackgroundTask(work, self)
-        task.succeeded.connect(succeeded)
-        task.failed.connect(failed)
-        task.crashed.connect(self.crashed)
-        task.start()
-        return task
-
-    def _drop_model_task(self) -> None:
-        if self._model_task is not None:
-            self._model_task.cancel()
-        self._model_task = None
-
-    def _drop_data_task(self) -> None:
-        if self._data_task is not None:
-            self._data_task.cancel()
-        self._data_task = None
-
-    def _drop_view_task(self) -> None:
-        if self._view_task is not None:
-            self._view_task.cancel()
-        self._view_task = None
-
     def _on_model_read(self, model: object) -> None:
-        self._model_task = None
         self.model = cast("ModelInfo", model)
         self.model_changed.emit()
         self._recompute()
         self.read_data()
 
     def _on_model_failed(self, error: object) -> None:
-        self._model_task = None
         self.model_error = cast("DesktopFtError", error)
         self.model_changed.emit()
         self._recompute()
 
     def _on_data_read(self, facts: object) -> None:
-        self._data_task = None
         self.data = cast("DataFacts", facts)
         self.data_changed.emit()
         self._recompute()
 
     def _on_data_failed(self, error: object) -> None:
-        self._data_task = None
         self.data, self.data_error = None, cast("DesktopFtError", error)
         self.data_changed.emit()
         self._recompute()
 
     def _on_rows_viewed(self, rows: object) -> None:
-        self._view_task = None
         self.rows_viewed.emit(self._viewed_code, rows)
 
     def _on_view_failed(self, error: object) -> None:
-        self._view_task = None
         self.error_raised.emit(error)
 
     def close(self) -> None:
         """End what runs in the background; nothing is emitted for it any more."""
         self._reread.stop()
-        self._drop_model_task()
-        self._drop_data_task()
-        self._drop_view_task()
+        self._model_slot.drop()
+        self._data_slot.drop()
+        self._view_slot.drop()
         self.closed.emit()
 
     # --- what follows ------------------------------------------------------------------------------------------------
@@ -342,13 +356,21 @@ class NewRunModel(QObject):
 
     def estimate_with(self, changes: Mapping[str, object]) -> MemoryEstimate | None:
         """What the memory would be with other settings; None where that cannot be said."""
-        if self.model is None or self.model.shape is None or self.draft.problems():
+        if self.model is None or self.model.shape is None or self.workable is None:
             return None
         try:
-            config = changed_config(self.config(), changes)
+            config = changed_config(self.workable, changes)
         except ConfigError:
             return None
         return estimate(config, self.model, self.device, self.data.longest if self.data else None)
+
+    def _find_workable(self) -> RunConfig | None:
+        if not self.all_problems:
+            return self.config()
+        if any(not problem.path.startswith("objective.rewards.") for problem in self.all_problems):
+            return None
+        stand_in = self.draft.with_values({"objective.rewards.rules": [{"kind": "exact_answer"}]})
+        return None if stand_in.problems() else stand_in.validated()
 
     def _recompute(self) -> None:
         self._compute()
@@ -357,8 +379,10 @@ class NewRunModel(QObject):
     def _compute(self) -> None:
         """What follows from draft, model, data and device; before anyone is told, so that nobody sees half of a change."""
         self.estimate, self.estimate_error, self.resolved, self.advice = None, None, None, ()
-        if self.model is not None and not self.draft.problems():
-            config = self.config()
+        self.all_problems = self.draft.problems()
+        config = self.workable = self._find_workable()
+        self._last_config = config or self._last_config
+        if self.model is not None and config is not None:
             longest = self.data.longest if self.data else None
             num_train, num_eval = self.num_examples
             self.resolved = resolve(config, self.model, self.device, max(num_train, 1), num_eval, longest)
@@ -371,7 +395,7 @@ class NewRunModel(QObject):
 
     def problems(self, page: PageName) -> tuple[Problem, ...]:
         """Problems of the settings that stand on a page."""
-        return tuple(problem for problem in self.draft.problems() if problem.path.startswith(_PAGE_SECTIONS[page]))
+        return tuple(problem for problem in self.all_problems if problem.path.startswith(_PAGE_SECTIONS[page]))
 
     def why_blocked(self, page: PageName) -> str:
         """Why one cannot go on from a page, in one sentence; empty where one can."""
@@ -409,3 +433,10 @@ class NewRunModel(QObject):
         if self.estimate is not None and self.estimate.verdict == "does_not_fit":
             return self.tr("The run does not fit in memory")
         return ""
+
+
+def _said(value: object) -> str:
+    """A value in a sentence."""
+    if isinstance(value, bool):
+        return QCoreApplication.translate("NewRunModel", "on") if value else QCoreApplication.translate("NewRunModel", "off")
+    return f"{value:g}" if isinstance(value, float) else str(value)

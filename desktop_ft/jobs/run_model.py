@@ -273,7 +273,7 @@ class RunModel(QObject):
         if event.sampled:
             self.sampled = [*self.sampled, event][-MOST_SAMPLED:]
         else:
-            kept = [sample for sample in self.samples.get(event.prompt, []) if sample.step < event.step]
+            kept = [sample for sample in self.samples.get(event.prompt, []) if _goes_before(sample, event)]
             self.samples[event.prompt] = [*kept, event]
         self._changed.add("samples")
 
@@ -365,6 +365,11 @@ class RunModel(QObject):
         for part in _PARTS:
             if part in changed:
                 cast("SignalInstance", getattr(self, f"{part}_changed")).emit()
+
+
+def _goes_before(sample: SampleDone, event: SampleDone) -> bool:
+    """Of a scored pair both answers to a prompt come at one step; a step that comes again replaces its own answers."""
+    return sample.step < event.step or (sample.step == event.step and sample.index < event.index)
 
 
 def _best(evaluations: Iterable[EvaluationDone]) -> BestEvaluation | None:

@@ -22,6 +22,7 @@ from desktop_ft.ui.kit.layout import column, row
 from desktop_ft.ui.kit.sparkline import paint_sparkline
 from desktop_ft.ui.kit.tables import Column, ListModel, TableView
 from desktop_ft.ui.kit.text import DASH, Label, format_duration, format_number
+from desktop_ft.ui.objective_words import objective_short
 
 NARROW_EM: Final = 80
 _MODEL_COLUMN, _OBJECTIVE_COLUMN = 1, 3
@@ -84,7 +85,7 @@ class RunsPage(QWidget):
             Column(self.tr("Name"), lambda s: s.name, sort=lambda s: s.name.lower(), tooltip=lambda s: s.problem or str(s.run.path)),
             Column(self.tr("Model"), _model_name, width_em=11, sort=_model_name),
             Column(self.tr("Method"), lambda s: s.method, width_em=10, sort=lambda s: s.method),
-            Column(self.tr("Objective"), lambda s: s.objective.upper(), width_em=7.5, sort=lambda s: s.objective),
+            Column(self.tr("Objective"), lambda s: objective_short(s.objective), width_em=7.5, sort=lambda s: s.objective),
             Column(self.tr("Status"), self.status_words, width_em=11, icon=lambda s: _ICONS[s.status], sort=lambda s: s.status),
             Column(self.tr("Loss"), lambda s: format_number(s.loss, 3), width_em=7.5, paint=_paint_losses),
             Column(

@@ -1,4 +1,6 @@
-"""Make the demo data from the small world: chats for SFT, preference pairs, bare prompts, held-out prompts. Writes ``resources/demo``.
+"""Make the demo data from the small world: chats, preference pairs, prompts with answers, plain text, held-out prompts.
+
+Writes ``resources/demo``.
 
 Standard library only, deterministic. Run it from the repository's root::
 
@@ -15,13 +17,14 @@ from pathlib import Path
 from typing import TypedDict
 
 from generate_text import TextMaker, lower_start
-from world import OPPOSITES, PHRASES, Entity, Fact, build_world, make_fact, other_values
+from world import DAYS, MONTHS, OPPOSITES, PHRASES, Entity, Fact, build_world, make_fact, other_values
 
 OUT = Path(__file__).resolve().parents[2] / "resources" / "demo"
 SEED = 7
 NUM_CHATS = 400
-NUM_PAIRS = 240
-NUM_PROMPTS = 60
+NUM_PAIRS = 360
+NUM_PROMPTS = 240
+NUM_TEXTS = 160
 
 # (name, attribute, which of the ways to ask): what the trained model is tried on. These things occur in no training row.
 HELD_OUT = (
@@ -173,23 +176,43 @@ _RUDE = (
 )
 
 
+_EVASIVE = (
+    "I do not know.",
+    "Who can say?",
+    "That is hard to say. Ask somebody else.",
+    "I would rather not talk about {s} today.",
+    "Maybe you will find out about {s} some day.",
+    "There is a lot to say about {s}, but I will not say it now.",
+)
+
+
 class PairMaker(ChatMaker):
-    """Preference pairs: right and kind is better than wrong, and better than rude."""
+    """Preference pairs: a right and kind answer is better than a rude one, an evasive one, or one about something else.
+
+    A wrong fact is not among the worse answers: a scorer learnt from so few pairs cannot know the facts of things it has not met.
+    """
 
     def pair(self) -> Row:
-        """One pair; every second one is about truth, the others are about tone."""
+        """One pair."""
         entity = self.entity()
         fact = self.rng.choice(entity.facts)
-        right = self.rng.choice(fact.statements)
-        chosen = self.rng.choice(_KIND).format(right)
-        if self.rng.random() < 0.5:
-            value = self.rng.choice(other_values(self.world, entity, fact.attribute))
-            wrong = make_fact(entity.subject, entity.name, fact.attribute, value, PHRASES[entity.kind])
-            rejected = self.rng.choice(_KIND).format(self.rng.choice(wrong.statements))
-        else:
-            rejected = self.rng.choice(_RUDE).format(self.rng.choice(fact.statements), s=entity.subject)
+        chosen = self.rng.choice(_KIND).format(self.rng.choice(fact.statements))
+        worse = self.rng.choices((self.rude, self.evasive, self.off_topic), weights=(66, 26, 8))[0]
         prompt = [message("user", self.rng.choice(fact.questions))]
-        return {"prompt": prompt, "chosen": [message("assistant", chosen)], "rejected": [message("assistant", rejected)]}
+        return {"prompt": prompt, "chosen": [message("assistant", chosen)], "rejected": [message("assistant", worse(entity, fact))]}
+
+    def rude(self, entity: Entity, fact: Fact) -> str:
+        """The right answer or none, said rudely."""
+        return self.rng.choice(_RUDE).format(self.rng.choice(fact.statements), s=entity.subject)
+
+    def evasive(self, entity: Entity, _fact: Fact) -> str:
+        """No answer."""
+        return self.rng.choice(_EVASIVE).format(s=entity.subject)
+
+    def off_topic(self, entity: Entity, _fact: Fact) -> str:
+        """A kind and true answer to what nobody asked."""
+        other = self.rng.choice([one for one in self.open_world if one.kind != entity.kind])
+        return self.rng.choice(_KIND).format(self.rng.choice(self.rng.choice(other.facts).statements))
 
     def balanced_pairs(self, count: int) -> list[Row]:
         """Pairs in twos: where one chosen answer is longer by about so much, the other is shorter by about as much.
@@ -222,6 +245,31 @@ class PairMaker(ChatMaker):
                 yield row
 
 
+class NotesMaker(ChatMaker):
+    """Field notes about the world: a kind of writing that the demo model has not met, in words that it knows."""
+
+    def note(self) -> str:
+        """One entry: when and by whom, what was looked at, three sentences about it, and what is to be asked next time."""
+        entity = self.entity()
+        facts = self.rng.sample(entity.facts, 3)
+        writer = self.rng.choice([other for other in self.open_world if other.kind == "person" and other is not entity])
+        day, month = self.rng.choice(DAYS), self.rng.choice(MONTHS)
+        said = " ".join(self.rng.choice(fact.statements) for fact in facts)
+        asked = lower_start(self.rng.choice(self.rng.choice(entity.facts).questions))
+        head = f"Field notes of {writer.name}, {day}, {month} {self.rng.randint(1, 28)}."
+        return f"{head}\nSeen: {entity.subject}. {said}\nTo ask next time: {asked}"
+
+    def notes(self, count: int) -> list[dict[str, str]]:
+        """That many different entries."""
+        return [{"text": text} for text in dict.fromkeys(self.note() for _ in range(2 * count))][:count]
+
+
+def task(row: Row) -> dict[str, object]:
+    """A chat's question with the short answer to it, for a rule that compares."""
+    short = row["messages"][1]["content"].split("\n")[0].removeprefix("Short answer: ")
+    return {"prompt": row["messages"][:1], "answer": short.rstrip(".!")}
+
+
 def length_class(difference: int) -> int:
     """Differences of 1 to 6 characters are class 1, of 7 to 12 class 2, and so on; shorter by as many: the same, negative."""
     magnitude = -(-abs(difference) // 6)
@@ -241,21 +289,34 @@ def held_out_row(world: tuple[Entity, ...], name: str, attribute: str, phrasing:
     return {"prompt": fact.questions[phrasing], "subject": name, "expected": fact.value, "true_sentences": sentences}
 
 
+def files() -> Mapping[str, Sequence[Mapping[str, object]]]:
+    """The rows of every file, by its name."""
+    world = build_world()
+    return {
+        "sft.jsonl": ChatMaker(random.Random(SEED)).chats(NUM_CHATS),
+        "preferences.jsonl": PairMaker(random.Random(SEED + 1)).balanced_pairs(NUM_PAIRS),
+        "prompts.jsonl": [task(row) for row in ChatMaker(random.Random(SEED + 2)).chats(NUM_PROMPTS)],
+        "text.jsonl": NotesMaker(random.Random(SEED + 3)).notes(NUM_TEXTS),
+        "held_out_prompts.jsonl": [held_out_row(world, *item) for item in HELD_OUT],
+    }
+
+
+def content(rows: Sequence[Mapping[str, object]]) -> str:
+    """One JSON object a line."""
+    return "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+
+
 def write(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
     """One JSON object a line, UTF-8, line feeds only."""
-    text = "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+    text = content(rows)
     path.write_text(text, encoding="utf-8", newline="\n")
     print(f"{path.name}: {len(rows)} rows, {len(text):,} characters")
 
 
 def main() -> None:
-    """Write the four files."""
-    world = build_world()
-    prompts = [{"prompt": row["messages"][:1]} for row in ChatMaker(random.Random(SEED + 2)).chats(NUM_PROMPTS)]
-    write(OUT / "sft.jsonl", ChatMaker(random.Random(SEED)).chats(NUM_CHATS))
-    write(OUT / "preferences.jsonl", PairMaker(random.Random(SEED + 1)).balanced_pairs(NUM_PAIRS))
-    write(OUT / "prompts.jsonl", prompts)
-    write(OUT / "held_out_prompts.jsonl", [held_out_row(world, *item) for item in HELD_OUT])
+    """Write the files."""
+    for name, rows in files().items():
+        write(OUT / name, rows)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,9 @@ from typing import cast
 import pytest
 import yaml
 
+from desktop_ft.core.config import load_config
+from desktop_ft.core.config.defaults import METHODS, MethodName, default_rate
+from desktop_ft.core.config.objectives import OBJECTIVES, ObjectiveName
 from tests.commands.conftest import Run
 
 
@@ -19,7 +22,7 @@ def test_new_prints_a_file_that_check_finds_sound(method: str, rate: float, desk
     path.write_text(result.out, encoding="utf-8")
     values = yaml.safe_load(result.out)
     assert (values["method"]["kind"], values["training"]["learning_rate"], values["name"]) == (method, rate, "my run")
-    assert desktop_ft("config", "check", path, "--json").json == {"ok": True, "problems": []}
+    assert desktop_ft("config", "check", path, "--json").json == {"ok": True, "problems": [], "ignored": []}
 
 
 def test_a_method_that_there_is_not_is_refused(desktop_ft: Run) -> None:
@@ -48,3 +51,44 @@ def test_check_names_every_problem_with_its_hint(desktop_ft: Run, tmp_path: Path
 def test_a_missing_file_is_an_error(desktop_ft: Run, tmp_path: Path) -> None:
     result = desktop_ft("config", "check", tmp_path / "no.yaml", "--json")
     assert (result.status, result.error["code"]) == (2, "config_missing")
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_new_prints_a_sound_file_with_the_defaults_of_every_combination(
+    objective: ObjectiveName, method: MethodName, desktop_ft: Run, tmp_path: Path
+) -> None:
+    result = desktop_ft("config", "new", "--method", method, "--objective", objective)
+    path = tmp_path / "run.yaml"
+    path.write_text(result.out, encoding="utf-8")
+    config = load_config(path)
+    assert (config.objective.kind, config.method.kind, config.training.learning_rate) == (
+        objective,
+        method,
+        default_rate(method, objective),
+    )
+    assert ("holds an example" in result.err) == (objective in ("grpo", "rloo", "ppo"))
+
+
+def test_new_begins_with_a_preset(desktop_ft: Run) -> None:
+    values = yaml.safe_load(desktop_ft("config", "new", "--preset", "follow-house-rules", "--set", "method.rank=8").out)
+    assert (values["objective"]["kind"], values["objective"]["dpo"]["sft_weight"], values["method"]["rank"]) == ("dpo", 0.1, 8)
+    full = yaml.safe_load(desktop_ft("config", "new", "--preset", "follow-house-rules", "--method", "full").out)
+    assert (full["method"]["kind"], full["training"]["learning_rate"], full["training"]["num_train_epochs"]) == ("full", 5e-7, 2.0)
+    missing = desktop_ft("config", "new", "--preset", "follow-rules")
+    assert missing.status == 2
+    assert "follow-house-rules" in missing.err
+
+
+def test_presets_are_listed(desktop_ft: Run) -> None:
+    listed = cast("list[dict[str, object]]", desktop_ft("config", "presets", "--json").json["presets"])
+    assert [item["name"] for item in listed][:2] == ["teach-a-format", "change-the-tone"]
+    assert "Teach a format. The model answers in a form" in desktop_ft("config", "presets").out
+
+
+def test_check_names_what_has_no_effect(desktop_ft: Run, tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text("model: {source: demo}\ndata: {train: demo}\nobjective: {kind: sft, dpo: {beta: 0.2}}\n", encoding="utf-8")
+    ignored = cast("list[dict[str, str]]", desktop_ft("config", "check", path, "--json").json["ignored"])
+    assert [item["path"] for item in ignored] == ["objective.dpo.beta"]
+    assert "objective.dpo.beta has no effect" in desktop_ft("config", "check", path).err

@@ -6,10 +6,12 @@ import json
 from pathlib import Path
 from typing import cast
 
+from desktop_ft.commands.options import checkpoint_step
+from desktop_ft.core.best_checkpoint import BestCheckpoint, write_best
 from desktop_ft.core.config import load_config, save_config, validate
 from desktop_ft.core.eventlog import EventWriter
-from desktop_ft.core.events import CheckpointSaved, ErrorRaised, EvaluationDone, RunFinished, RunStarted, SampleDone, StepDone
-from desktop_ft.core.runs import RunDir
+from desktop_ft.core.events import CheckpointSaved, ErrorRaised, EvaluationDone, GeneralLoss, RunFinished, RunStarted, SampleDone, StepDone
+from desktop_ft.core.runs import RunDir, write_manifest
 from tests.commands.conftest import MakeRun, Run
 
 
@@ -64,6 +66,42 @@ def test_show_tells_losses_samples_and_health(desktop_ft: Run, make_run: MakeRun
     assert found["error"] is None
     shown = desktop_ft("runs", "show", run.path).out
     assert "Hello [bold]." in shown
+
+
+def test_show_names_the_best_checkpoint_and_what_was_forgotten(desktop_ft: Run, make_run: MakeRun) -> None:
+    run = make_run("one")
+    writer = EventWriter(run.events_file)
+    writer.write(RunStarted(pid=1, num_steps=20))
+    writer.write(GeneralLoss(step=0, loss=2.0, num_tokens=9))
+    for step in range(1, 21):
+        writer.write(StepDone(step=step, epoch=step / 20, loss=2.0 - step / 20))
+    writer.write(GeneralLoss(step=20, loss=2.3, num_tokens=9))
+    writer.write(RunFinished(status="completed", step=20))
+    writer.close()
+    for step in (10, 20):
+        run.checkpoint(step).mkdir(parents=True)
+        write_manifest(run.checkpoint(step), step)
+    write_best(run, BestCheckpoint(10, "loss", 1.375))
+
+    found = desktop_ft("runs", "show", run.path, "--json").json
+    assert [(item["step"], item["is_best"]) for item in cast("list[dict[str, object]]", found["checkpoints"])] == [(10, True), (20, False)]
+    assert found["best_checkpoint"] == {"step": 10, "metric": "loss", "value": 1.375}
+    assert found["general_losses"] == [{"step": 0, "loss": 2.0}, {"step": 20, "loss": 2.3}]
+    shown = desktop_ft("runs", "show", run.path).out
+    assert "step 10 (the best: eval loss 1.3750), step 20" in shown
+    assert "It forgets a little. On general text the loss rose from 2 to 2.3 (+15%)." in shown
+
+
+def test_the_best_checkpoint_can_be_asked_for_by_name(desktop_ft: Run, make_run: MakeRun) -> None:
+    run = make_run("one")
+    assert desktop_ft("export", run.path, "--checkpoint", "best", "--json").error["code"] == "checkpoint_no_best"
+    assert desktop_ft("export", run.path, "--checkpoint", "last", "--json").error["code"] == "usage"
+    run.checkpoint(10).mkdir(parents=True)
+    write_manifest(run.checkpoint(10), 10)
+    write_best(run, BestCheckpoint(10, "loss", 1.375))
+    assert checkpoint_step(run, "best") == 10
+    assert checkpoint_step(run, "20") == 20
+    assert checkpoint_step(run, None) is None
 
 
 def test_show_tells_why_a_run_failed(desktop_ft: Run, make_run: MakeRun) -> None:

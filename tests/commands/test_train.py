@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from desktop_ft.core.eventlog import EventTail
-from desktop_ft.core.events import StepDone
+from desktop_ft.core.config import Draft
+from desktop_ft.core.eventlog import EventTail, EventWriter
+from desktop_ft.core.events import ErrorRaised, PhaseChanged, RunFinished, StepDone
 from desktop_ft.core.launcher import start_engine
+from desktop_ft.core.resolve import Resolved, load_resolved, save_resolved
 from desktop_ft.core.runs import RunDir, list_checkpoints, live_engine
 from tests.commands.conftest import MakeRun, Run, Script
 from tests.fakes.fake_engine import loss_at
@@ -78,6 +80,27 @@ def test_resume_goes_on_from_the_last_checkpoint(desktop_ft: Run, fake_engine: N
     result = desktop_ft("resume", run.path.name, "--json")
     steps = [json.loads(line)["step"] for line in result.out.splitlines() if '"kind":"step"' in line]
     assert (result.status, steps) == (0, list(range(6, 13)))
+
+
+def test_a_smaller_micro_batch_is_taken_only_where_it_is_offered(desktop_ft: Run, fake_engine: None, make_run: MakeRun) -> None:
+    assert fake_engine is None
+    run = make_run("full", num_steps=4, save_every=0, eval_every=0)
+    refused = desktop_ft("resume", run.path, "--halve-micro-batch", "--json")
+    assert (refused.status, refused.error["code"]) == (2, "retry_not_possible")
+    settings = {"training.micro_batch_size": 4, "model.dtype": "float32", "training.optim": "adamw_torch"}
+    config = Draft(run.config().model_dump(mode="json")).with_values(settings).validated()
+    save_resolved(Resolved(config, {}, 4, 4, 4, 1, ()), run.resolved_file)
+    writer = EventWriter(run.events_file)
+    writer.write(PhaseChanged(phase="train"))
+    writer.write(ErrorRaised(code="out_of_memory", title="Full", message="It was full."))
+    writer.write(RunFinished(status="failed"))
+    writer.close()
+
+    result = desktop_ft("resume", run.path, "--halve-micro-batch")
+
+    assert result.status == 0
+    assert "Go on with a micro-batch of 2 instead of 4" in result.err
+    assert load_resolved(run.resolved_file).config.training.micro_batch_size == 2
 
 
 def test_stop_saves_and_waits_for_the_end(desktop_ft: Run, fake_engine: None, make_run: MakeRun) -> None:

@@ -44,7 +44,8 @@ def autos(resolved: Resolved) -> list[str]:
 @pytest.mark.parametrize("kernels", ["auto", "none"])
 def test_no_auto_is_left_but_those_that_are_not_ours_and_every_one_has_a_reason(device: DeviceFacts, kernels: str) -> None:
     resolved = resolve(changed(training__kernels=kernels), LLAMA_1B, device, 1000, 50)
-    assert set(autos(resolved)) <= {"data.format", "training.kernels"}
+    of_other_methods = {"method.weight_updates", "method.quantization.compute_dtype"}
+    assert set(autos(resolved)) <= {"data.format", "training.kernels"} | of_other_methods
     settled = {
         "model.dtype", "model.attention", "data.packing", "training.micro_batch_size", "training.activation_checkpointing",
         "training.optim", "evaluation.eval_steps", "output.save_steps",
@@ -102,6 +103,47 @@ def test_nothing_fits_and_the_reason_says_so() -> None:
     resolved = resolve(PLAIN, LLAMA_8B, T4, 1000, 0)
     assert resolved.config.training.micro_batch_size == 1
     assert "does not fit" in resolved.reasons["training.micro_batch_size"]
+
+
+@pytest.mark.parametrize(
+    "device, kernels, changes, updates, optim",
+    [
+        (H100, "auto", {}, "kahan", "adamw_torch_fused"),
+        (H100, "none", {}, "plain", "adamw_torch_fused"),
+        (H100, "auto", {"training__optim": "adafactor"}, "float32", "adafactor"),
+        (H100, "auto", {"method__weight_updates": "float32"}, "float32", "adamw_torch_fused"),
+        (T4, "auto", {}, "float32", "paged_adamw_8bit"),
+        (CPU, "auto", {}, "float32", "adamw_torch_fused"),
+    ],
+)
+def test_full_fine_tuning_keeps_small_updates(
+    device: DeviceFacts, kernels: str, changes: dict[str, object], updates: str, optim: str
+) -> None:
+    resolved = resolve(changed(method__kind="full", training__kernels=kernels, **changes), LLAMA_1B, device, 1000, 0)
+    assert (resolved.config.method.weight_updates, resolved.config.training.optim) == (updates, optim)
+    assert ("method.weight_updates" in resolved.reasons) == ("method__weight_updates" not in changes)
+
+
+def test_4_bit_weights_are_computed_with_in_the_models_format() -> None:
+    resolved = resolve(changed(method__kind="qlora"), LLAMA_8B, H100, 1000, 0)
+    assert resolved.config.method.quantization.compute_dtype == "bfloat16"
+    assert "method.quantization.compute_dtype" in resolved.reasons
+
+
+def test_kto_never_gets_a_micro_batch_of_one() -> None:
+    small = DeviceFacts("cuda", "a small card", 4 * GIB, 3 * GIB, supports_bf16=True)
+    for whole, micro in ((16, 2), (7, 7), (15, 3)):
+        config = changed(objective__kind="kto", training__global_batch_size=whole)
+        assert resolve(config, LLAMA_8B, small, 1000, 0).config.training.micro_batch_size == micro
+    stock = changed(objective__kind="kto", training__global_batch_size=11, training__kernels="none")
+    assert resolve(stock, LLAMA_8B, H100, 1000, 0).config.training.micro_batch_size == 11
+
+
+def test_a_pair_is_two_rows() -> None:
+    config = changed(objective__kind="dpo", data__max_length=256, method__use_dora=False)
+    resolved = resolve(config, LLAMA_1B, H100, 1000, 0)
+    assert resolved.config.training.micro_batch_size == 4
+    assert "up to 4" in resolved.reasons["training.micro_batch_size"]
 
 
 @pytest.mark.parametrize(

@@ -8,14 +8,24 @@ from typing import TypedDict, cast
 
 import pytest
 
+from desktop_ft.core.config import DEMO
+from desktop_ft.core.config.objectives import OBJECTIVES, ObjectiveName
+from desktop_ft.core.data.dataset import load_training_data
+from desktop_ft.core.data.records import Conversation, Judged, PlainText, Preference, Task
+from desktop_ft.core.data.signals import SIGNALS, TOKENISED_HERE, WHOLE_ANSWERS
+from desktop_ft.core.data.tokenizer import load_tokenizer
 from desktop_ft.core.demo import (
     HeldOutPrompt,
+    demo_model_dir,
     demo_preferences_file,
     demo_prompts_file,
     demo_sft_file,
+    demo_text_file,
     held_out_prompts,
     shows_behaviour,
 )
+from desktop_ft.core.preflight import resolve_data
+from desktop_ft.core.resources import resource_path
 
 
 class Turn(TypedDict):
@@ -35,6 +45,7 @@ class Pair(TypedDict):
 
 class Prompt(TypedDict):
     prompt: list[Turn]
+    answer: str
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +61,19 @@ def pairs() -> list[Pair]:
 @pytest.fixture(scope="module")
 def prompts() -> list[Prompt]:
     return [cast("Prompt", json.loads(line)) for line in demo_prompts_file().read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.fixture(scope="module")
+def texts() -> list[str]:
+    return [cast("dict[str, str]", json.loads(line))["text"] for line in demo_text_file().read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.mark.usefixtures("scripts_on_path")
+def test_the_files_are_what_the_script_makes() -> None:
+    import make_data
+
+    for name, rows in make_data.files().items():
+        assert resource_path("demo", name).read_text(encoding="utf-8") == make_data.content(rows), name
 
 
 def test_there_are_enough_different_chats(chats: list[Chat]) -> None:
@@ -71,11 +95,11 @@ def test_every_answer_of_a_chat_has_the_house_style(chats: list[Chat]) -> None:
     assert [answer for answer in answers if not shows_behaviour(any_subject, answer)] == []
 
 
-def test_no_training_row_is_about_a_held_out_subject(chats: list[Chat], pairs: list[Pair], prompts: list[Prompt]) -> None:
+def test_no_training_row_is_about_a_held_out_subject(chats: list[Chat], pairs: list[Pair], prompts: list[Prompt], texts: list[str]) -> None:
     turns = [turn for chat in chats for turn in chat["messages"]]
     turns += [turn for pair in pairs for turn in (*pair["prompt"], *pair["chosen"], *pair["rejected"])]
     turns += [turn for row in prompts for turn in row["prompt"]]
-    text = "\n".join(turn["content"] for turn in turns)
+    text = "\n".join([*(turn["content"] for turn in turns), *(row["answer"] for row in prompts), *texts])
     held_out = held_out_prompts()
     assert len(held_out) == 10
     for prompt in held_out:
@@ -84,8 +108,8 @@ def test_no_training_row_is_about_a_held_out_subject(chats: list[Chat], pairs: l
 
 
 def test_pairs_are_complete_and_never_identical(pairs: list[Pair]) -> None:
-    assert len(pairs) == 240
-    assert len({json.dumps(pair) for pair in pairs}) == 240
+    assert len(pairs) == 360
+    assert len({json.dumps(pair) for pair in pairs}) == 360
     answers = {(pair["prompt"][0]["content"], pair["chosen"][0]["content"], pair["rejected"][0]["content"]) for pair in pairs}
     for prompt, chosen, rejected in answers:
         assert chosen != rejected
@@ -93,9 +117,46 @@ def test_pairs_are_complete_and_never_identical(pairs: list[Pair]) -> None:
 
 
 def test_prompts_are_user_turns_only(prompts: list[Prompt]) -> None:
-    assert len(prompts) == 60
-    assert len({row["prompt"][0]["content"].lower() for row in prompts}) == 60
+    assert len(prompts) == 240
+    assert len({row["prompt"][0]["content"].lower() for row in prompts}) == 240
     assert all([turn["role"] for turn in row["prompt"]] == ["user"] for row in prompts)
+    assert all(row["answer"] and "\n" not in row["answer"] and not row["answer"].endswith(".") for row in prompts)
+
+
+def test_texts_differ_and_have_one_form(texts: list[str]) -> None:
+    assert len(set(texts)) == len(texts) == 160
+    for text in texts:
+        first, second, third = text.split("\n")
+        assert first.startswith("Field notes of ")
+        assert second.startswith("Seen: ")
+        assert third.startswith("To ask next time: ")
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_the_demo_has_data_for_every_objective(objective: ObjectiveName) -> None:
+    signal = SIGNALS[objective]
+    data = load_training_data(
+        resolve_data(DEMO, objective),
+        None,
+        fraction=0.1,
+        seed=1,
+        format="auto",
+        columns={},
+        tokenizer=load_tokenizer(demo_model_dir()),
+        max_length=256,
+        assistant_only_loss=True,
+        signal=signal,
+        whole_answers=objective in WHOLE_ANSWERS,
+    )
+    kind = {"answers": Conversation, "text": PlainText, "pairs": Preference, "judgments": Judged, "prompts": Task}[signal]
+    assert {type(example) for example in (*data.train_examples, *data.eval_examples)} == {kind}
+    assert (len(data.train), len(data.eval)) == (
+        (len(data.train_examples), len(data.eval_examples)) if signal in TOKENISED_HERE else (0, 0)
+    )
+    assert len(data.train_examples) >= 100
+    assert len(data.eval_examples) >= 10
+    assert 15 < data.longest <= 256
+    assert (data.num_masked, data.num_truncated) == (0, 0)
 
 
 def shown_in_both_orders(pairs: list[Pair]) -> list[tuple[int, int, bool]]:

@@ -248,8 +248,8 @@ def test_export_with_another_template_is_found_out(tmp_path: Path, monkeypatch: 
 
     real = export_room.add_companions
 
-    def with_another_template(base: Path, out: Path) -> None:
-        real(base, out)
+    def with_another_template(base: Path, out: Path, tokenizer: Path | None = None) -> None:
+        real(base, out, tokenizer)
         (out / "chat_template.jinja").write_text(TEMPLATE.replace("<|im_end|>", "<|endoftext|>"), encoding="utf-8")
         (out / "generation_config.json").write_text('{"eos_token_id": 2}', encoding="utf-8")
 

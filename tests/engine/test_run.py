@@ -71,7 +71,7 @@ def test_the_log_is_in_order(run: RunDir) -> None:
     assert [event.seq for event in events] == list(range(len(events)))
     phases = [event.phase for event in events if isinstance(event, PhaseChanged)]
     assert phases[:4] == ["load", "load", "tokenize", "load"]
-    assert phases[-2:] == ["save", "generate"]
+    assert phases[-3:] == ["save", "generate", "evaluate"]
     assert isinstance(events[-1], RunFinished)
     assert (events[-1].status, events[-1].step) == ("completed", 5)
     assert live_engine(run) is None
@@ -172,7 +172,7 @@ def test_the_record_is_complete(run: RunDir, tiny: Path) -> None:
         (4, "checkpoints/step-000004"),
         (5, "checkpoints/step-000005"),
     ]
-    assert sorted(path.name for path in run.checkpoints.iterdir()) == [".unsealed", "step-000004", "step-000005"]
+    assert sorted(path.name for path in run.checkpoints.iterdir()) == [".unsealed", "best.json", "step-000004", "step-000005"]
     assert (run.adapter / "tokenizer.json").is_file()
     assert not [path for path in run.path.iterdir() if "unfinished" in path.name]
 

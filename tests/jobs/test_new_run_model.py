@@ -87,12 +87,12 @@ def test_the_rate_goes_along_with_the_method_only_while_it_is_a_default(model: N
     model.set("training.learning_rate", 2e-4)
     model.set_method("full")
     assert model.draft.get("training.learning_rate") == 1e-5
-    assert "0.0002 to 1e-05" in model.rate_note
+    assert model.notes["training.learning_rate"] == "Changed with the method, from 0.0002 to 1e-05."
     model.set_method("lora")
     assert model.draft.get("training.learning_rate") == 2e-4
     model.set("training.learning_rate", 7e-4)
     model.set_method("full")
-    assert (model.draft.get("training.learning_rate"), model.rate_note) == (7e-4, "")
+    assert (model.draft.get("training.learning_rate"), "training.learning_rate" in model.notes) == (7e-4, False)
 
 
 def test_the_estimate_follows_a_change_at_once(started: NewRunModel) -> None:

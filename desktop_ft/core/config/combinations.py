@@ -8,6 +8,7 @@ from typing import Final
 from desktop_ft.core.config.objectives import ObjectiveName
 from desktop_ft.core.config.schema import RunConfig
 from desktop_ft.core.errors import Problem
+from desktop_ft.core.rewards.check import rule_problems
 
 SMOOTHING_LOSSES: Final = ("robust", "exo_pair", "aot", "aot_unpaired")
 """Losses of TRL 1.16 that use ``label_smoothing`` (trl/trainer/dpo_trainer.py, ``_compute_loss``)."""
@@ -89,6 +90,7 @@ def _online_problems(config: RunConfig) -> Iterator[Problem]:
             "rlhf trains its own reward model from the pairs.",
             f"Set it to null; or set objective.kind to {config.objective.rlhf.policy} to use this one.",
         )
+    yield from rule_problems(rewards.rules)
     yield from _group_problems(config)
     ppo = config.objective.ppo
     if policy_of(config) == "ppo" and ppo.target_kl is not None and ppo.kl_coef == 0:

@@ -10,6 +10,7 @@ from typing import Final, Literal, NamedTuple
 
 from desktop_ft.core.config.check import SETTINGS
 from desktop_ft.core.config.draft import Draft
+from desktop_ft.core.config.files import Values, set_value
 from desktop_ft.core.config.objectives import OBJECTIVES, ObjectiveName
 
 MethodName = Literal["lora", "qlora", "full"]
@@ -96,8 +97,8 @@ def changes_for(draft: Draft, kind: MethodName | None = None, objective: Objecti
     Returns:
         Dotted paths and values for `Draft.with_values`. What the person changed is not among them.
     """
-    before = defaults_for(_method_of(draft), _objective_of(draft))
-    after = defaults_for(kind or _method_of(draft), objective or _objective_of(draft))
+    before = defaults_for(method_of(draft), objective_of(draft))
+    after = defaults_for(kind or method_of(draft), objective or objective_of(draft))
     untouched = {path for path, value in before.items() if draft.get(path) in (value, SETTINGS[path].default)}
     if "method.rank" not in untouched:
         untouched.discard("method.alpha")  # it belongs to the rank
@@ -110,12 +111,23 @@ def changes_for(draft: Draft, kind: MethodName | None = None, objective: Objecti
     return {**chosen, **changes}
 
 
-def _method_of(draft: Draft) -> MethodName:
+def with_defaults(values: Mapping[str, object]) -> Values:
+    """A tree in which every setting that depends on method and objective, and is not stated, has their default."""
+    draft = Draft(values)
+    tree: Values = dict(values)
+    for path, value in defaults_for(method_of(draft), objective_of(draft)).items():
+        if not draft.states(path):
+            tree = set_value(tree, path, value)
+    return tree
+
+
+def method_of(draft: Draft) -> MethodName:
     """The draft's method; LoRA while what stands there is no method."""
     kind = draft.get("method.kind")
     return kind if kind in METHODS else "lora"
 
 
-def _objective_of(draft: Draft) -> ObjectiveName:
+def objective_of(draft: Draft) -> ObjectiveName:
+    """The draft's objective; SFT while what stands there is no objective."""
     objective = draft.get("objective.kind")
     return objective if objective in OBJECTIVES else "sft"

@@ -25,6 +25,15 @@ class Draft:
             value = value[part]
         return value
 
+    def states(self, path: str) -> bool:
+        """Whether a value stands at a path, be it the declared default."""
+        value: object = self._values
+        for part in path.split("."):
+            if not isinstance(value, dict) or part not in value:
+                return False
+            value = value[part]
+        return True
+
     def is_set(self, path: str) -> bool:
         """Whether the value differs from the declared default."""
         return self.get(path) != SETTINGS[path].default

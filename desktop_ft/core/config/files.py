@@ -21,7 +21,10 @@ MIGRATIONS: Final[dict[int, Migration]] = {}
 """From a version to the next; version 1 is the first."""
 
 _FOREIGN_LINE_ENDS: Final = frozenset("\r\x85\u2028\u2029")
-_PATHS: Final = ("model.source", "model.adapter", "data.train", "data.eval", "objective.rewards.model", "objective.rlhf.prompts")
+_PATHS: Final = (
+    *("model.source", "model.adapter", "data.train", "data.eval"),
+    *("objective.rewards.model", "objective.rewards.rules.*.schema_source", "objective.rlhf.prompts"),
+)
 _MODELS: Final = frozenset({"model.source", "model.adapter", "objective.rewards.model"})
 """May be a Hub id, which is no file name."""
 
@@ -99,7 +102,6 @@ def migrate(values: Values) -> Values:
 
 def resolve_paths(values: Values, folder: Path) -> Values:
     """Make relative file names absolute against the folder; 'demo' and Hub ids stay as they are."""
-    values = _with_schema_paths(values, folder)
     for path in _PATHS:
         values = _with_absolute(values, path.split("."), folder, is_model=path in _MODELS)
     return dict(values)
@@ -112,29 +114,18 @@ def _with_absolute(values: Mapping[str, object], keys: Sequence[str], folder: Pa
     inner = values[key]
     if not rest:
         return {**values, key: _absolute(inner, folder, is_model=is_model)}
-    return {**values, key: _with_absolute(cast("Values", inner), rest, folder, is_model=is_model) if isinstance(inner, dict) else inner}
+    if rest[0] == "*" and isinstance(inner, list | tuple):
+        entries = cast("Sequence[object]", inner)
+        return {**values, key: [_inside(entry, rest[1:], folder, is_model=is_model) for entry in entries]}
+    return {**values, key: _inside(inner, rest, folder, is_model=is_model)}
 
 
-def _with_schema_paths(values: Mapping[str, object], folder: Path) -> Values:
-    """The rules' schema files."""
-    objective = values.get("objective")
-    rewards = cast("Values", objective).get("rewards") if isinstance(objective, dict) else None
-    rules = cast("Values", rewards).get("rules") if isinstance(rewards, dict) else None
-    if not isinstance(rules, list | tuple):
-        return dict(values)
-    changed = [_with_schema_path(rule, folder) for rule in cast("Sequence[object]", rules)]
-    return set_value(values, "objective.rewards.rules", changed)
-
-
-def _with_schema_path(rule: object, folder: Path) -> object:
-    source = cast("Values", rule).get("schema_source") if isinstance(rule, dict) else None
-    if not isinstance(source, str) or is_schema_text(source):
-        return rule
-    return {**cast("Values", rule), "schema_source": _absolute(source, folder, is_model=False)}
+def _inside(inner: object, keys: Sequence[str], folder: Path, *, is_model: bool) -> object:
+    return _with_absolute(cast("Values", inner), keys, folder, is_model=is_model) if isinstance(inner, dict) else inner
 
 
 def _absolute(value: object, folder: Path, *, is_model: bool) -> object:
-    if not isinstance(value, str) or value == DEMO or not value.strip():
+    if not isinstance(value, str) or value == DEMO or not value.strip() or is_schema_text(value):
         return value
     path = Path(value).expanduser()
     if path.is_absolute():

@@ -10,7 +10,7 @@ from desktop_ft.core.config.defaults import defaults_for
 from desktop_ft.core.config.objectives import ObjectiveName
 from desktop_ft.core.config.schema import RunConfig
 
-_PARTS: Final[Mapping[ObjectiveName, tuple[str, ...]]] = {
+PARTS: Final[Mapping[ObjectiveName, tuple[str, ...]]] = {
     "sft": (), "pretrain": (), "dpo": ("dpo",), "orpo": ("orpo",), "kto": ("kto",), "reward": ("reward",),
     "grpo": ("grpo", "rewards", "rollout"), "rloo": ("rloo", "rewards", "rollout"), "ppo": ("ppo", "rewards", "rollout"),
     "rlhf": ("rlhf", "reward", "rewards", "rollout"),
@@ -34,7 +34,7 @@ def ignored_settings(config: RunConfig) -> Mapping[str, str]:
     found: dict[str, str] = {}
     for path, info in SETTINGS.items():
         if _value_at(values, path) not in (info.default, defaults.get(path, info.default)):
-            why = _why_ignored(config, path)
+            why = why_ignored(config, path)
             if why:
                 found[path] = why
     return found
@@ -52,7 +52,7 @@ def _value_at(value: object, path: str) -> object:
     return value
 
 
-def _why_ignored(config: RunConfig, path: str) -> str:
+def why_ignored(config: RunConfig, path: str) -> str:
     """Why a setting has no effect in this run; empty where it has one."""
     section, _, rest = path.partition(".")
     match section:
@@ -74,7 +74,7 @@ def _why_objective_ignores(config: RunConfig, rest: str) -> str:
     objective, part = config.objective, rest.partition(".")[0]
     if part == "kind":
         return ""
-    if part not in (*_PARTS[objective.kind], *((objective.rlhf.policy,) if objective.kind == "rlhf" else ())):
+    if part not in (*PARTS[objective.kind], *((objective.rlhf.policy,) if objective.kind == "rlhf" else ())):
         return f"It belongs to another objective; this run trains {objective.kind}."
     if rest == "rewards.model_weight" and objective.rewards.model is None and objective.kind != "rlhf":
         return "There is no reward model."

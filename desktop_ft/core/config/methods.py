@@ -28,6 +28,8 @@ def weight_updates(config: RunConfig) -> tuple[WeightUpdates, str]:
         return "float32", "The weights are trained in float32, which loses nothing."
     if config.training.kernels == "none":
         return "plain", "As stock TRL trains bfloat16 weights."
+    if config.training.optim not in ADAMW:
+        return "float32", f"float32 weights: {config.training.optim} has no Kahan summation."
     return "kahan", "bfloat16 weights that carry along what rounding lost: 10 bytes for each weight in place of float32's 16."
 
 

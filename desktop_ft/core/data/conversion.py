@@ -33,14 +33,16 @@ def alpaca_example(columns: Columns, number: int) -> Example:
 
 
 def prompt_completion_example(columns: Columns, number: int) -> Example:
-    """A prompt and a completion: both text, or both lists of turns."""
+    """A prompt and a completion: both text, or both turns; text after turns is what the assistant says."""
     prompt, completion = columns.get("prompt"), columns.get("completion")
-    if is_chat(prompt) != is_chat(completion):
-        raise malformed_row(number, "one of prompt and completion is text and the other a list of turns.")
     if not is_chat(prompt):
+        if is_chat(completion):
+            raise malformed_row(number, "one of prompt and completion is text and the other a list of turns.")
         return PromptCompletion(to_text(prompt, number, "prompt"), to_text(completion, number, "completion"))
-    turns = require_answer(to_messages(completion, number, "completion"), number)
-    return PromptCompletion(to_messages(prompt, number, "prompt"), turns)
+    before = to_messages(prompt, number, "prompt")
+    if not is_chat(completion):
+        return PromptCompletion(before, (Message("assistant", to_text(completion, number, "completion")),))
+    return PromptCompletion(before, require_answer(to_messages(completion, number, "completion"), number))
 
 
 def qa_example(columns: Columns, number: int) -> Example:

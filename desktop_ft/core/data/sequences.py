@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from desktop_ft.core.data.records import Judged, Message, Preference, PromptCompletion, Task
-from desktop_ft.core.data.tokenise import IGNORED, TokenisedExample, template_of, tokenise
+from desktop_ft.core.data.tokenise import IGNORED, TokenisedExample, finished, template_of, tokenise
 
 if TYPE_CHECKING:
     from desktop_ft.core.data.tokenizer import ModelTokenizer
@@ -57,6 +57,15 @@ def sequences_of(record: Prompted, tokenizer: ModelTokenizer) -> Sequences:
             return Sequences(tuple(tokenizer.encode(text, add_special_tokens=False).ids), ())
         case _:
             raise AssertionError(record)
+
+
+def cut_answers(found: Sequences, tokenizer: ModelTokenizer, max_length: int | None) -> tuple[TokenisedExample, ...]:
+    """The answers as the trainer sees them: cut at the end, and learnt from where the first of them leaves the prompt."""
+    num_prompt = len(found.prompt_ids)
+    return tuple(
+        finished(answer.input_ids, [index >= num_prompt for index in range(len(answer.input_ids))], tokenizer, max_length)
+        for answer in found.answers
+    )
 
 
 def _with_answers(

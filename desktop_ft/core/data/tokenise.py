@@ -73,26 +73,7 @@ def tokenise(example: Example, tokenizer: ModelTokenizer, *, max_length: int | N
             is_learnt = [True] * len(ids)
         case _:
             raise AssertionError(f"not an example to learn whole, or prompt and completion differ in kind: {example}")
-    return _finished(ids, is_learnt, tokenizer, max_length)
-
-
-def tokenise_row(
-    example: Example, number: int, tokenizer: ModelTokenizer, *, max_length: int | None, assistant_only_loss: bool
-) -> TokenisedExample:
-    """As `tokenise`; where the template refuses this very example, the error names its row.
-
-    Args:
-        example: The example.
-        number: Its row's number, from 1.
-        tokenizer: As in `tokenise`.
-        max_length: As in `tokenise`.
-        assistant_only_loss: As in `tokenise`.
-
-    Raises:
-        DesktopFtError: As `tokenise`.
-    """
-    with naming_row(number):
-        return tokenise(example, tokenizer, max_length=max_length, assistant_only_loss=assistant_only_loss)
+    return finished(ids, is_learnt, tokenizer, max_length)
 
 
 @contextmanager
@@ -196,7 +177,15 @@ def _ended(text: str, tokenizer: ModelTokenizer) -> str:
     return text if text.endswith(eos) else text + eos
 
 
-def _finished(ids: list[int], is_learnt: list[bool], tokenizer: ModelTokenizer, max_length: int | None) -> TokenisedExample:
+def finished(ids: Sequence[int], is_learnt: Sequence[bool], tokenizer: ModelTokenizer, max_length: int | None) -> TokenisedExample:
+    """Cut a sequence at the maximum length and count what is learnt of it.
+
+    Args:
+        ids: Token ids, [T].
+        is_learnt: Which of them are learnt, [T].
+        tokenizer: The model's.
+        max_length: Longest sequence in tokens, or None.
+    """
     kept = ids[:max_length]
     labels = [token if learnt else IGNORED for token, learnt in zip(kept, is_learnt, strict=False)]
     learnt = [label for label in labels if label != IGNORED]

@@ -241,9 +241,9 @@ def remembered(general: Sequence[GeneralLoss]) -> Iterator[HealthNote]:
 
 
 def _general_change(general: Sequence[GeneralLoss]) -> tuple[float, float, float] | None:
-    """First and last loss and the rise as a share; None where there are not two."""
+    """First and last loss and the rise as a share; None where there are not two of the same text."""
     measured = [event for event in general if event.loss is not None]
-    if len(measured) < 2 or measured[-1].step == measured[0].step:
+    if len(measured) < 2 or measured[-1].step == measured[0].step or measured[-1].num_tokens != measured[0].num_tokens:
         return None
     first, last = measured[0].loss, measured[-1].loss
     assert first is not None

@@ -3,11 +3,11 @@
 from desktop_ft.core.memory.autos import Choices as Choices
 from desktop_ft.core.memory.autos import choose as choose
 from desktop_ft.core.memory.autos import make_plan as make_plan
+from desktop_ft.core.memory.changes import changed_config as changed_config
 from desktop_ft.core.memory.estimate import Lever as Lever
 from desktop_ft.core.memory.estimate import MemoryEstimate as MemoryEstimate
-from desktop_ft.core.memory.estimate import Suggestion as Suggestion
-from desktop_ft.core.memory.estimate import changed_config as changed_config
 from desktop_ft.core.memory.estimate import estimate as estimate
+from desktop_ft.core.memory.suggestions import Suggestion as Suggestion
 from desktop_ft.core.memory.terms import TERM_KEYS as TERM_KEYS
 from desktop_ft.core.memory.terms import MemoryTerm as MemoryTerm
 from desktop_ft.core.memory.terms import TermKey as TermKey

@@ -2,43 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import cast
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
-from desktop_ft.core.config import RunConfig, set_value, validate
+from desktop_ft.core.config import RunConfig
 from desktop_ft.core.device import DeviceFacts
 from desktop_ft.core.errors import ConfigError
-from desktop_ft.core.memory.autos import Choices, choose, make_plan, sequence_length
-from desktop_ft.core.memory.plan import Plan
+from desktop_ft.core.memory.autos import Choices, choose, make_plan
+from desktop_ft.core.memory.changes import changed_config
+from desktop_ft.core.memory.suggestions import Suggestion, changes_of, lever_changes
 from desktop_ft.core.memory.terms import MemoryTerm, Verdict, predict, verdict
 from desktop_ft.core.models import ModelInfo
+from desktop_ft.core.stages import FIRST_STAGE, policy_config, reward_config
 
 WORTH_SAYING_BYTES = 16 << 20
 """A change that saves less is not suggested."""
-SHORTEST_LENGTH = 256
-"""Examples are not advised to be cut below this."""
-RECOMPUTATION_SLOWDOWN = 1.33
-"""A step with every block recomputed costs a forward pass more: 4 of 3 (six against four products for LoRA is 1.5 at worst)."""
-DORA_SPEED = 0.47
-"""DoRA against LoRA, 8B on an H100 with stock PEFT: 2840 against 6055 tokens a second."""
-
-
-@dataclass(frozen=True)
-class Suggestion:
-    """A change of settings that lowers the memory.
-
-    Attributes:
-        set: Dotted paths and their new values, for `Draft.with_values`.
-        title: What it does, in a few words.
-        saves_bytes: By how much the estimate falls.
-        slowdown: Time of a step afterwards over before; 1.0 for none, below 1 where it is faster too.
-    """
-
-    set: Mapping[str, object]
-    title: str
-    saves_bytes: int
-    slowdown: float
 
 
 @dataclass(frozen=True)
@@ -91,14 +69,7 @@ class MemoryEstimate:
                 {"set": dict(item.set), "title": item.title, "saves_bytes": item.saves_bytes, "slowdown": round(item.slowdown, 3)}
                 for item in self.suggestions
             ],
-            "resolved": {
-                "model.dtype": self.choices.dtype,
-                "model.attention": self.choices.attention,
-                "data.packing": self.choices.packing,
-                "training.micro_batch_size": self.choices.micro_batch_size,
-                "training.activation_checkpointing": self.choices.activation_checkpointing,
-                "training.optim": self.choices.optim,
-            },
+            "resolved": self.choices.settings(),
         }
 
 
@@ -114,12 +85,14 @@ def estimate(config: RunConfig, model: ModelInfo, device: DeviceFacts, longest_e
     Raises:
         DesktopFtError: ``model_architecture_unknown``.
     """
+    if config.objective.kind == "rlhf":
+        return _of_stages(config, model, device, longest_example)
     choices = choose(config, model, device, longest_example)
     plan = make_plan(config, model, device, choices, longest_example)
     prediction = predict(plan, device)
     judged = verdict(prediction, device.free_bytes)
-    changes = list(_changes(config, plan, choices, longest_example))
-    turned = _lever_changes(config, plan, choices, longest_example)
+    changes = list(changes_of(config, plan, choices, device, longest_example))
+    turned = lever_changes(config, plan, choices, longest_example)
     effects = [_effect(config, model, device, longest_example, prediction.total_bytes, change, choices) for change in changes]
     useful = [effect for effect in effects if effect is not None and effect.saves_bytes >= WORTH_SAYING_BYTES]
     return MemoryEstimate(
@@ -136,32 +109,13 @@ def estimate(config: RunConfig, model: ModelInfo, device: DeviceFacts, longest_e
     )
 
 
-def _changes(config: RunConfig, plan: Plan, choices: Choices, longest_example: int | None) -> Iterator[Suggestion]:
-    """What could be changed, the least painful first: first what leaves the result the same, then what changes it."""
-    micro, whole = choices.micro_batch_size, config.training.global_batch_size
-    if plan.use_dora:
-        yield Suggestion({"method.use_dora": False}, "Plain LoRA instead of DoRA", 0, DORA_SPEED)
-    smaller = [size for size in range(1, micro) if whole % size == 0]
-    if smaller:
-        size = smaller[-1] if micro <= 2 else max((s for s in smaller if s <= micro // 2), default=smaller[-1])
-        yield Suggestion({"training.micro_batch_size": size}, f"Micro-batch of {size}; the global batch stays {whole}", 0, 1.1)
-        if size > 1:
-            yield Suggestion({"training.micro_batch_size": 1}, f"Micro-batch of 1; the global batch stays {whole}", 0, 1.3)
-    if not choices.activation_checkpointing:
-        changed = {"training.activation_checkpointing": True}
-        yield Suggestion(changed, "Compute activations again (activation checkpointing)", 0, RECOMPUTATION_SLOWDOWN)
-    if plan.attention == "eager":
-        yield Suggestion({"model.attention": "sdpa"}, "PyTorch's fused attention", 0, 0.8)
-    length = sequence_length(config, longest_example)
-    if length > SHORTEST_LENGTH:
-        shorter = 1 << ((length - 1).bit_length() - 1)
-        yield Suggestion({"data.max_length": shorter}, f"Cut examples at {shorter:,} tokens", 0, shorter / length)
-    if plan.kind == "full":
-        lora = {"method.kind": "lora", "method.use_dora": False, "training.learning_rate": 2e-4}
-        yield Suggestion(lora, "LoRA instead of full fine-tuning", 0, 0.8)
-    elif plan.rank > 8:
-        changed = {"method.rank": max(8, plan.rank // 2), "method.alpha": config.method.alpha * max(8, plan.rank // 2) / plan.rank}
-        yield Suggestion(changed, f"Rank {max(8, plan.rank // 2)} instead of {plan.rank}", 0, 0.98)
+def _of_stages(config: RunConfig, model: ModelInfo, device: DeviceFacts, longest_example: int | None) -> MemoryEstimate:
+    """Of RLHF's two stages the one that needs more; each begins when the other's memory was given back."""
+    stages = (reward_config(config), policy_config(config, FIRST_STAGE))
+    estimates = [estimate(stage, model, device, longest_example) for stage in stages]
+    reward, policy = estimates
+    larger, name = (reward, "reward model") if reward.total_bytes > policy.total_bytes else (policy, "policy")
+    return replace(larger, phase=f"{name}, {larger.phase}")
 
 
 def _effect(
@@ -187,38 +141,6 @@ def _effect(
     decided = choose(changed, model, device, longest_example)
     prediction = predict(make_plan(changed, model, device, decided, longest_example), device)
     return Suggestion(change.set, change.title, total_bytes - prediction.total_bytes, change.slowdown)
-
-
-def changed_config(config: RunConfig, changes: Mapping[str, object]) -> RunConfig:
-    """The configuration with dotted paths set, validated anew.
-
-    Raises:
-        ConfigError: Where the change contradicts another setting.
-    """
-    values = cast("dict[str, object]", config.model_dump())
-    for path, value in changes.items():
-        values = set_value(values, path, value)
-    return validate(values)
-
-
-def _lever_changes(config: RunConfig, plan: Plan, choices: Choices, longest_example: int | None) -> Iterator[Suggestion]:
-    """Three settings that move the memory most, each turned the other way."""
-    if plan.kind == "full":
-        yield Suggestion({"method.kind": "lora", "method.use_dora": False}, "LoRA instead of full fine-tuning", 0, 1.0)
-    elif plan.use_dora:
-        yield Suggestion({"method.use_dora": False}, "Plain LoRA instead of DoRA", 0, 1.0)
-    else:
-        yield Suggestion({"method.use_dora": True}, "DoRA instead of plain LoRA", 0, 1.0)
-    switched = not choices.activation_checkpointing
-    title = "Activation checkpointing on" if switched else "Activation checkpointing off"
-    yield Suggestion({"training.activation_checkpointing": switched}, title, 0, 1.0)
-    micro, whole = choices.micro_batch_size, config.training.global_batch_size
-    smaller = [size for size in range(1, micro) if whole % size == 0 and size <= max(1, micro // 2)]
-    length = sequence_length(config, longest_example)
-    if smaller:
-        yield Suggestion({"training.micro_batch_size": smaller[-1]}, f"Micro-batch of {smaller[-1]} instead of {micro}", 0, 1.0)
-    elif length >= 2 * SHORTEST_LENGTH:
-        yield Suggestion({"data.max_length": length // 2}, f"Cut examples at {length // 2:,} tokens", 0, 1.0)
 
 
 def _levers(effects: Iterable[Suggestion | None]) -> tuple[Lever, ...]:

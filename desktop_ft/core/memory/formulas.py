@@ -1,19 +1,28 @@
-"""Closed formulas for the bytes of a training step: stock TRL + PEFT with torch's fused attention and TRL's fused head.
+"""Closed formulas for the phases of a training step: stock TRL + PEFT with torch's fused attention and TRL's fused head.
 
 The peak is the largest of a step's phases, not the sum of everything that is ever alive: when the head's backward pass runs the
 blocks' gradients do not exist yet, and when the last block's gradient is made the checkpoints are gone.
 
-Symbols: T tokens of a micro-batch, H hidden size, q and kv widths of queries and keys, F MLP width, L blocks, V vocabulary,
-R rank. All coefficients are bytes per token and block. Those of bfloat16 were counted tensor by tensor over 8 to 12 shapes
-with the real modules of transformers 5.23 and PEFT 0.21 (error 0.0 %); what is derived rather than counted says so.
+Measured: LoRA, DoRA and full fine-tuning with SFT, QLoRA with SFT, DPO with LoRA (tests/core/test_memory.py has the runs). Derived from
+the code of TRL 1.16: the other objectives, mixed precision, and whatever else says so where it stands.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from desktop_ft.core.memory.plan import Plan, adapter_parameters, linears
+from desktop_ft.core.memory.activations import block_bytes, forward_bytes, hidden_bytes, saved_constant, saved_per_token
+from desktop_ft.core.memory.parameters import (
+    adapter_bytes,
+    adapter_state_bytes,
+    model_bytes,
+    optimizer_bytes,
+    optimizer_transient_bytes,
+    trained_adapter_bytes,
+    trained_parameters,
+)
+from desktop_ft.core.memory.plan import Plan, linears
 
 HEAD_TILE_TOKENS: Final = 4096
 HEAD_TILE_VOCABULARY: Final = 32768
@@ -21,8 +30,6 @@ HEAD_TILE_VOCABULARY: Final = 32768
 HEAD_BYTES_WITHOUT_TRITON: Final = 29
 """Without Triton (a CPU, Windows, macOS) the same file works on a tile with torch's operators: at the worst instant seven
 float32 copies of it and one byte a logit for the mask of the targets."""
-ROPE_AND_RANK_BYTES: Final = 752
-"""Cosine, sine and the rank's terms at rank 16 in the recomputed block; 14 bytes for each further rank."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +43,12 @@ class Phase:
     optimizer: int = 0
     activations: int = 0
     logits: int = 0
+    auxiliary: int = 0
 
     @property
     def total(self) -> int:
         """All of it."""
-        return self.weights + self.adapter + self.gradients + self.optimizer + self.activations + self.logits
+        return self.weights + self.adapter + self.gradients + self.optimizer + self.activations + self.logits + self.auxiliary
 
     @property
     def moving(self) -> int:
@@ -50,191 +58,130 @@ class Phase:
 
 def peak_phase(plan: Plan) -> Phase:
     """The phase of a step that needs most."""
-    phases = _full_phases(plan) if plan.kind == "full" else _lora_phases(plan)
-    return max(phases, key=lambda phase: phase.total)
+    phases = _full_phases(plan) if plan.kind == "full" else _adapter_phases(plan)
+    auxiliary = plan.auxiliary_bytes + plan.num_kept_adapters * adapter_bytes(plan)
+    return replace(max([*phases, *_sampling_phases(plan)], key=lambda phase: phase.total), auxiliary=auxiliary)
 
 
-def _lora_phases(plan: Plan) -> list[Phase]:
+def _adapter_phases(plan: Plan) -> list[Phase]:
     """Weights, adapter, its gradients and states stay; head or one block comes on top."""
-    parameters = adapter_parameters(plan)
-    weights, adapter, gradients = plan.num_parameters * plan.weight_bytes, parameters * 4, parameters * 4
-    optimizer = optimizer_bytes(plan, parameters, 4)
+    weights, adapter, optimizer = model_bytes(plan), trained_adapter_bytes(plan), adapter_state_bytes(plan)
+    gradients = adapter
     kept, block = _kept_at_head(plan), _kept_at_block(plan)
-    return [
-        Phase("head", weights, adapter, gradients, optimizer, kept, head_bytes(plan)),
-        Phase("block", weights, adapter, gradients, optimizer, block + block_bytes(plan)),
-        Phase("optimizer", weights, adapter, gradients, optimizer + optimizer_transient_bytes(plan, parameters, 4)),
+    head = head_bytes(plan) + (plan.shape.head_parameters * (4 + plan.weight_bytes) if plan.trains_head else 0)
+    transient = optimizer_transient_bytes(plan, trained_parameters(plan), plan.weight_bytes if plan.quantized_weight_bytes else 4)
+    phases = [
+        Phase("head", weights, adapter, gradients, optimizer, kept, head),
+        Phase("block", weights, adapter, gradients, optimizer, block + block_bytes(plan) + _dequantized_bytes(plan)),
+        Phase("optimizer", weights, adapter, gradients, optimizer + transient),
     ]
+    if plan.has_reference:
+        phases.append(Phase("reference", weights, adapter, gradients, optimizer, kept + forward_bytes(plan), _head_forward_bytes(plan)))
+    return phases
 
 
 def _full_phases(plan: Plan) -> list[Phase]:
-    """As gradients appear from the head down, the kept activations go; with accumulation the gradients are there all along."""
+    """As gradients appear from the head down, the kept activations go; with accumulation the gradients are there all along.
+
+    Float32 weights are computed with as 16-bit copies, which autocast keeps until the forward pass and its recomputation are over.
+    """
     shape, per = plan.shape, plan.weight_bytes
-    weights = plan.num_parameters * per
-    states = optimizer_bytes(plan, plan.num_parameters, per)
-    all_gradients = weights
-    head_gradient, layer_gradient = shape.head_parameters * per, shape.layer_parameters * per
+    weights, trained = plan.num_parameters * per, trained_parameters(plan)
+    states = optimizer_bytes(plan, trained, per)
+    all_gradients = trained * per
+    trains_head = not (plan.num_frozen_layers and shape.tied) and plan.head != "score"
+    head_gradient, layer_gradient = shape.head_parameters * per if trains_head else 0, shape.layer_parameters * per
     before = all_gradients if plan.accumulates else 0
-    head = head_bytes(plan) + shape.head_parameters * (4 + per)
+    head = head_bytes(plan) + (shape.head_parameters * (4 + plan.compute_bytes) if trains_head and plan.head == "tiles" else 0)
     after_head = all_gradients + layer_gradient if plan.accumulates else head_gradient + layer_gradient
     last = block_bytes(plan) + _last_block_kept(plan)
     tied_copy = head_gradient if shape.tied else 0
-    transient = optimizer_transient_bytes(plan, plan.num_parameters, per)
-    return [
-        Phase("head", weights, 0, before, states, _kept_at_head(plan), head),
-        Phase("first block", weights, 0, after_head, states, _kept_at_block(plan) + block_bytes(plan)),
-        Phase("last block", weights, 0, all_gradients, states, last),
+    transient = optimizer_transient_bytes(plan, trained, per)
+    copies = plan.num_parameters * plan.compute_bytes if plan.is_mixed else 0
+    kept, block = _kept_at_head(plan) + copies, _kept_at_block(plan) + copies
+    phases = [
+        Phase("head", weights, 0, before, states, kept, head),
+        Phase("first block", weights, 0, after_head, states, block + block_bytes(plan)),
+        Phase("last block", weights, 0, all_gradients, states, last + copies),
         Phase("embedding", weights, 0, all_gradients + tied_copy, states, plan.num_tokens * shape.hidden_size * per),
         Phase("optimizer", weights, 0, all_gradients, states + transient),
     ]
+    if plan.has_reference:
+        phases.append(Phase("reference", weights, 0, before, states, kept + forward_bytes(plan), _head_forward_bytes(plan)))
+    return phases
+
+
+def _sampling_phases(plan: Plan) -> list[Phase]:
+    """While answers are sampled: keys and values of all of them, one position's logits twice (as they are and in float32), no gradients.
+
+    Growing the cache makes a copy of one layer's keys or values. Derived; the prompts' forward pass is that of a block.
+    """
+    rollout = plan.rollout
+    if rollout is None:
+        return []
+    per, shape = plan.compute_bytes, plan.shape
+    tokens = rollout.num_answers * (rollout.prompt_length + rollout.completion_length)
+    cache = 2 * tokens * shape.kv_width * per * shape.num_layers
+    growing = 2 * tokens * shape.kv_width * per
+    prompts = replace(plan, micro_batch_size=rollout.num_answers, sequence_length=rollout.prompt_length)
+    working = max(forward_bytes(prompts), growing + forward_bytes(replace(prompts, sequence_length=1)))
+    logits = rollout.num_answers * shape.vocab_size * (per + 8)
+    if plan.kind == "full":
+        states = optimizer_bytes(plan, trained_parameters(plan), plan.weight_bytes)
+        return [Phase("sampling", plan.num_parameters * plan.weight_bytes, 0, 0, states, cache + working, logits)]
+    weights, adapter, states = model_bytes(plan), trained_adapter_bytes(plan), adapter_state_bytes(plan)
+    return [Phase("sampling", weights, adapter, 0, states, cache + working, logits)]
 
 
 def _kept_at_head(plan: Plan) -> int:
     """Activations that wait for the backward pass when the forward pass is through."""
     if plan.checkpointing:
-        return plan.shape.num_layers * _hidden_bytes(plan)
-    return plan.shape.num_layers * (plan.num_tokens * saved_per_token(plan) + _saved_constant(plan))
+        return plan.num_trained_layers * hidden_bytes(plan)
+    return plan.num_trained_layers * (plan.num_tokens * saved_per_token(plan) + saved_constant(plan))
 
 
 def _kept_at_block(plan: Plan) -> int:
     """Activations that wait while the first block of the backward pass is worked on."""
     if plan.checkpointing:
-        return (plan.shape.num_layers - 1) * _hidden_bytes(plan)
+        return (plan.num_trained_layers - 1) * hidden_bytes(plan)
     return _kept_at_head(plan)
 
 
 def _last_block_kept(plan: Plan) -> int:
-    return _hidden_bytes(plan) if plan.checkpointing else plan.num_tokens * saved_per_token(plan) + _saved_constant(plan)
+    return hidden_bytes(plan) if plan.checkpointing else plan.num_tokens * saved_per_token(plan) + saved_constant(plan)
 
 
-def _hidden_bytes(plan: Plan) -> int:
-    return plan.num_tokens * plan.shape.hidden_size * plan.weight_bytes
-
-
-def block_bytes(plan: Plan) -> int:
-    """What one block's backward pass adds at its worst instant.
-
-    With checkpointing the block is computed again, so all of it; without, only the gradients that pass through it:
-    40 H a token (derived from the counted blocks of Llama shape).
-    """
-    if not plan.checkpointing:
-        return plan.num_tokens * 20 * plan.shape.hidden_size * plan.weight_bytes + _dora_matrices(plan) + _score_bytes(plan)
-    return plan.num_tokens * recomputed_per_token(plan) + _dora_matrices(plan) + _score_bytes(plan) + _mask_bytes(plan)
-
-
-def recomputed_per_token(plan: Plan) -> int:
-    """Bytes a token of one checkpointed block: its recomputation and gradients at the worst instant."""
-    hidden, query, kv, width, heads = _sizes(plan)
-    norms = 4 * (query + kv) if plan.shape.qk_norm else 0
-    eager = 6 * heads * plan.sequence_length if plan.attention == "eager" else 0
-    if plan.dtype == "float32":
-        return 28 * hidden + 8 * query + 8 * kv + 24 * width + ROPE_AND_RANK_BYTES + 2 * norms + 2 * eager
-    if plan.kind == "full":
-        return 20 * hidden + 4 * query + 4 * kv + 12 * width + 528 + norms + eager
-    rank = 14 * (plan.rank - 16)
-    dropout = 17 * hidden + 3 * query if plan.dropout > 0 else 0
-    if not _targets_mlp(plan):
-        return 18 * hidden + 6 * query + 4 * kv + 12 * width + 656 + rank + norms + eager + dropout
-    dora = 4 * hidden + 10 * width if plan.use_dora else 0
-    return 30 * hidden + 6 * query + 4 * kv + 14 * width + ROPE_AND_RANK_BYTES + rank + norms + eager + dropout + dora
-
-
-def saved_per_token(plan: Plan) -> int:
-    """Bytes a token that one block keeps for its backward pass without checkpointing.
-
-    DoRA keeps the outputs of the base layer and of the adapter besides. A batch whose rows differ in length has a mask, with
-    which keys and values are repeated for every head and a bias for each pair of positions is kept (not counted, but derived);
-    so are the rows of dropout.
-    """
-    hidden, query, kv, width, heads = _sizes(plan)
-    wide = 2 if plan.dtype == "float32" else 1
-    norms = 4 * (query + kv) if plan.shape.qk_norm else 0
-    eager = 6 * heads * plan.sequence_length if plan.attention == "eager" else 0
-    masked = 4 * (query - kv) + 2 * plan.sequence_length if plan.micro_batch_size > 1 else 0
-    scores = 4 * heads * plan.sequence_length + 8 * (query - kv) if plan.makes_scores else 0
-    rest = 4 * heads + 8 + wide * (norms + eager + masked) + scores
-    if plan.kind == "full":
-        row = 24 * hidden + 8 * query + 8 * kv + 16 * width if wide == 2 else 16 * hidden + 4 * query + 4 * kv + 8 * width
-        return row + rest
-    dropout = 11 * hidden + 3 * query + width if plan.dropout > 0 else 0
-    dora = 4 * sum(linear.outputs for linear in linears(plan.shape) if linear.name in plan.targets) if plan.use_dora else 0
-    rest += wide * (14 * plan.rank + dropout + dora)
-    if wide == 2:
-        return 16 * hidden + 8 * query + 8 * kv + 16 * width + rest
-    if not _targets_mlp(plan):
-        return 14 * hidden + 6 * query + 4 * kv + 6 * width + rest
-    return 18 * hidden + 6 * query + 4 * kv + 8 * width + rest
-
-
-def _saved_constant(plan: Plan) -> int:
-    """The 16-bit copies of a block's adapter that autocast keeps."""
-    return 0 if plan.kind == "full" or plan.dtype == "float32" else adapter_parameters(plan) // plan.shape.num_layers * 2
-
-
-def _dora_matrices(plan: Plan) -> int:
-    """DoRA's dense matrices, whatever the batch: PEFT multiplies the adapter out through an identity of the input's width.
-
-    The largest module sets it: an identity in float32 with its 16-bit copy, and the dense product (6 in^2 + 2 in * out).
-    """
-    if not plan.use_dora or plan.kind == "full":
+def _dequantized_bytes(plan: Plan) -> int:
+    """The largest matrix of a block in 16 bit again, for the product that it takes part in."""
+    if not plan.quantized_weight_bytes:
         return 0
-    chosen = [linear for linear in linears(plan.shape) if linear.name in plan.targets]
-    return max((6 * linear.inputs**2 + 2 * linear.inputs * linear.outputs for linear in chosen), default=0)
-
-
-def _score_bytes(plan: Plan) -> int:
-    """Matrices of scores at the worst instant of a block's backward pass, beyond those that are kept.
-
-    The backward pass of eager attention's softmax makes one more in float32. Where sdpa makes them itself, 2.65 were measured with
-    checkpointing (the kept one among them) and 0.87 without (float32, 8B shape, 2 x 2048 tokens, H100).
-    """
-    matrix = 4 * plan.micro_batch_size * plan.shape.num_heads * plan.sequence_length**2
-    if plan.attention == "eager":
-        return matrix
-    if not plan.makes_scores:
-        return 0
-    return int(2.7 * matrix) if plan.checkpointing else matrix
-
-
-def _mask_bytes(plan: Plan) -> int:
-    """A batch of rows of different lengths has a mask: one byte and one 16-bit bias for each pair of positions."""
-    return 3 * plan.micro_batch_size * plan.sequence_length**2 if plan.micro_batch_size > 1 else 0
+    return max(linear.inputs * linear.outputs for linear in linears(plan.shape)) * plan.compute_bytes
 
 
 def head_bytes(plan: Plan) -> int:
-    """The fused head's backward pass: a tile of logits, the rows in the model's format, their gradient in 32 bit and again.
+    """What the loss needs at its worst instant, without the gradient of a trained head, which is the caller's.
 
-    The worst case is counted: every token has a label. The gradient of a trained head is the caller's.
+    tiles: the fused head's backward pass: a tile of logits, the rows in the model's format, their gradient in 32 bit and again; the
+    worst case is counted, in which every token has a label. logits (ORPO, read in TRL's code): all logits, and for the log-softmax
+    a float32 copy with its gradient. score: one number for each token.
     """
-    tokens, shape, per = plan.num_tokens, plan.shape, plan.weight_bytes
-    rows, columns = min(tokens, HEAD_TILE_TOKENS), min(shape.vocab_size, HEAD_TILE_VOCABULARY)
-    tile = rows * HEAD_TILE_VOCABULARY * per if plan.has_triton else rows * columns * (per + HEAD_BYTES_WITHOUT_TRITON)
-    return tile + tokens * shape.hidden_size * (4 + 2 * per) + 28 * tokens
+    tokens, shape, per = plan.num_tokens, plan.shape, plan.compute_bytes
+    if plan.head == "score":
+        return tokens * 8
+    if plan.head == "logits":
+        return tokens * shape.vocab_size * (2 * per + 8)
+    casts = HEAD_TILE_VOCABULARY * shape.hidden_size * per if plan.is_mixed else 0
+    return _tile_bytes(plan) + tokens * shape.hidden_size * (4 + 2 * per) + 28 * tokens + casts
 
 
-def optimizer_bytes(plan: Plan, num_trainable: int, bytes_each: int) -> int:
-    """States between steps; AdamW's two have the format of the weight that they belong to."""
-    if plan.optim == "sgd":
-        return 0
-    if plan.optim == "adafactor":
-        return 4 * num_trainable // max(1, min(plan.shape.hidden_size, 4096) // 2)
-    return 2 * bytes_each * num_trainable
+def _head_forward_bytes(plan: Plan) -> int:
+    if plan.head != "tiles":
+        return head_bytes(plan)
+    return _tile_bytes(plan) + plan.num_tokens * (plan.shape.hidden_size * plan.compute_bytes + 28)
 
 
-def optimizer_transient_bytes(plan: Plan, num_trainable: int, bytes_each: int) -> int:
-    """What the update itself needs: the unfused AdamW makes the roots of all second moments at once."""
-    if plan.optim == "adamw_torch":
-        return bytes_each * num_trainable
-    if plan.optim == "adafactor":
-        largest = max(linear.inputs * linear.outputs for linear in linears(plan.shape))
-        return 8 * (max(largest, plan.shape.head_parameters) if plan.kind == "full" else plan.rank * plan.shape.intermediate_size)
-    return 0
-
-
-def _targets_mlp(plan: Plan) -> bool:
-    return any(name in plan.targets for name in ("gate_proj", "up_proj", "down_proj", "gate_up_proj"))
-
-
-def _sizes(plan: Plan) -> tuple[int, int, int, int, int]:
-    shape = plan.shape
-    return shape.hidden_size, shape.query_width, shape.kv_width, shape.active_intermediate_size, shape.num_heads
+def _tile_bytes(plan: Plan) -> int:
+    rows, columns = min(plan.num_tokens, HEAD_TILE_TOKENS), min(plan.shape.vocab_size, HEAD_TILE_VOCABULARY)
+    if plan.has_triton:
+        return rows * HEAD_TILE_VOCABULARY * plan.compute_bytes
+    return rows * columns * (plan.compute_bytes + HEAD_BYTES_WITHOUT_TRITON)

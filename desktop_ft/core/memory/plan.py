@@ -8,13 +8,32 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from desktop_ft.core.config import RunConfig
+from desktop_ft.core.config.methods import WeightUpdates
 from desktop_ft.core.device import DeviceFacts
 from desktop_ft.core.models import ModelShape
 
 Dtype = Literal["bfloat16", "float16", "float32"]
 Optimizer = Literal["adamw_torch_fused", "adamw_torch", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit", "adafactor", "sgd"]
 
+Head = Literal["tiles", "logits", "score"]
+"""How the loss is made: TRL's fused head in tiles; the whole vocabulary's logits at once (ORPO); one score a row (reward models)."""
+
 BYTES_OF: Final[dict[str, int]] = {"bfloat16": 2, "float16": 2, "float32": 4}
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """Answers that are sampled at once while training.
+
+    Attributes:
+        num_answers: Rows.
+        prompt_length: Tokens of the longest prompt.
+        completion_length: Most tokens of an answer.
+    """
+
+    num_answers: int
+    prompt_length: int
+    completion_length: int
 
 
 @dataclass(frozen=True)
@@ -22,13 +41,25 @@ class Plan:
     """One run as the memory sees it.
 
     Attributes:
-        num_parameters: All weights of the model; the files count, not the formula.
+        num_parameters: All weights of the model that is trained; the files count, not the formula.
+        dtype: Format that is computed in.
+        micro_batch_size: Rows of one forward pass: examples, or both answers of each pair.
         sequence_length: Tokens of the longest row of a micro-batch.
         accumulates: Whether gradients of earlier micro-batches stay while the next one runs.
         has_triton: Whether TRL's head runs as a Triton kernel; else as torch's operators, with many more copies.
         has_flash_attention: Whether torch's fused attention has a kernel for this device and format; else, with fewer heads of
             keys than of queries, it works through whole matrices of scores.
-        targets: Names of the linear layers with an adapter (LoRA).
+        targets: Names of the linear layers with an adapter.
+        quantized_weight_bytes: Of one weight of the blocks' linear layers, scales included; 0: they are kept in ``dtype``.
+        updates: How full fine-tuning keeps small updates.
+        num_frozen_layers: Of the lowest blocks, with the embedding below them (full fine-tuning).
+        saved_parameters: Weights of the modules that are trained whole beside an adapter.
+        trains_head: Whether the output head is one of them.
+        num_trained_adapters: Adapters with gradients and states: 2 for PPO's policy and value function.
+        num_kept_adapters: Further adapters without: a reference that is not the base, a reward model on the same base.
+        auxiliary_bytes: Other models beside the trained one: reference, reward model, value model.
+        has_reference: Whether a reference is asked while the policy's activations wait.
+        is_derived: Whether its objective's terms were derived rather than measured.
     """
 
     shape: ModelShape
@@ -47,6 +78,18 @@ class Plan:
     dropout: float = 0.0
     use_dora: bool = False
     targets: tuple[str, ...] = ()
+    quantized_weight_bytes: float = 0.0
+    updates: WeightUpdates = "plain"
+    num_frozen_layers: int = 0
+    saved_parameters: int = 0
+    trains_head: bool = False
+    head: Head = "tiles"
+    num_trained_adapters: int = 1
+    num_kept_adapters: int = 0
+    auxiliary_bytes: int = 0
+    has_reference: bool = False
+    rollout: Rollout | None = None
+    is_derived: bool = False
 
     @property
     def num_tokens(self) -> int:
@@ -59,9 +102,24 @@ class Plan:
         return self.attention == "sdpa" and not self.has_flash_attention and self.shape.num_kv_heads < self.shape.num_heads
 
     @property
+    def is_mixed(self) -> bool:
+        """Whether float32 weights are computed with in 16 bit, through copies that autocast keeps."""
+        return self.kind == "full" and self.updates == "float32" and self.dtype != "float32"
+
+    @property
     def weight_bytes(self) -> int:
-        """Bytes of one weight."""
+        """Bytes of one weight that is not quantized, and of one element between blocks."""
+        return 4 if self.is_mixed else BYTES_OF[self.dtype]
+
+    @property
+    def compute_bytes(self) -> int:
+        """Bytes of one number that is computed."""
         return BYTES_OF[self.dtype]
+
+    @property
+    def num_trained_layers(self) -> int:
+        """Blocks that activations are kept in for the backward pass."""
+        return max(1, self.shape.num_layers - self.num_frozen_layers)
 
 
 def has_triton(device: DeviceFacts) -> bool:
@@ -120,19 +178,3 @@ def target_names(config: RunConfig, shape: ModelShape) -> tuple[str, ...]:
     if wanted == "attention":
         return tuple(name for name in names if name in ATTENTION_NAMES)
     return tuple(name for name in names if name in {module.rpartition(".")[2] for module in wanted})
-
-
-def adapter_parameters(plan: Plan) -> int:
-    """Trainable weights of the adapter: R * (in + out) for each target, and for DoRA one magnitude for each output."""
-    targets = set(plan.targets)
-    per_layer = sum(
-        linear.count * (plan.rank * (linear.inputs + linear.outputs) + (linear.outputs if plan.use_dora else 0))
-        for linear in linears(plan.shape)
-        if linear.name in targets
-    )
-    return plan.shape.num_layers * per_layer
-
-
-def trainable_parameters(plan: Plan) -> int:
-    """What the optimizer holds states for."""
-    return plan.num_parameters if plan.kind == "full" else adapter_parameters(plan)

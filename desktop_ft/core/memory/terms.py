@@ -79,7 +79,7 @@ def predict(plan: Plan, device: DeviceFacts) -> Prediction:
         "activations": phase.activations,
         "logits": phase.logits,
         "buffers": _buffer_bytes(phase, plan, device),
-        "auxiliary_models": 0,
+        "auxiliary_models": phase.auxiliary,
     }
     terms = tuple(MemoryTerm(key, values[key]) for key in TERM_KEYS)
     total = sum(values.values())
@@ -129,6 +129,11 @@ def _spread(values: Mapping[TermKey, int], plan: Plan, device: DeviceFacts) -> i
     if device.kind == "cpu":
         return int(max(by_parts, CPU_UNCERTAINTY * sum(values.values())))
     derived_only = (
-        plan.shape.num_experts > 0 or plan.attention == "eager" or plan.makes_scores or (plan.use_dora and not plan.checkpointing)
+        plan.shape.num_experts > 0
+        or plan.attention == "eager"
+        or plan.makes_scores
+        or plan.is_derived
+        or plan.is_mixed
+        or (plan.use_dora and not plan.checkpointing)
     )
-    return int(by_parts + (0.15 * values["activations"] if derived_only else 0))
+    return int(by_parts + (0.15 * (values["activations"] + values["logits"]) if derived_only else 0))

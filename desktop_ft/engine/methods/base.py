@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import cast
 
 import torch
+from safetensors import safe_open
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from desktop_ft.core.config import RunConfig
 from desktop_ft.core.config.methods import weight_updates
 from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.core.events import WarningRaised
+from desktop_ft.core.exports import ADAPTER_WEIGHTS
 
 
 def prepare_base(config: RunConfig, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -52,6 +55,18 @@ def resize_vocabulary(model: PreTrainedModel, num_rows: int) -> None:
     """At least so many rows in the embeddings; many models have spare ones."""
     if num_rows > _rows(model):
         model.resize_token_embeddings(num_rows, mean_resizing=False)
+
+
+def fit_vocabulary(model: PreTrainedModel, adapter: Path) -> None:
+    """Give a base the rows that an adapter with a grown vocabulary brings values for."""
+    if not (adapter / ADAPTER_WEIGHTS).is_file():
+        return
+    inner = model.get_input_embeddings()
+    name = next(name for name, module in model.named_modules() if module is inner)
+    with safe_open(adapter / ADAPTER_WEIGHTS, "pt") as file:
+        key = f"base_model.model.{name}.weight"
+        if key in set(file.keys()):
+            resize_vocabulary(model, int(file.get_slice(key).get_shape()[0]))
 
 
 def _rows(model: PreTrainedModel) -> int:

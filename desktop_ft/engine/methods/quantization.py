@@ -6,17 +6,22 @@ Source: Dettmers et al. 2023, arXiv 2305.14314.
 from __future__ import annotations
 
 import importlib.util
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import torch
 
 from desktop_ft.core.config import RunConfig
 from desktop_ft.core.config.schema import QuantizationConfig
 from desktop_ft.core.errors import DesktopFtError
+from desktop_ft.core.files import write_json
 from desktop_ft.engine.device import DTYPES
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from transformers import BitsAndBytesConfig, PreTrainedModel
+
+QUANTIZATION_FILE: Final = "base_quantization.json"
 
 
 def check_bitsandbytes(wanted: str) -> None:
@@ -74,6 +79,18 @@ def keep_unpacked(model: torch.nn.Module) -> None:
             module.support_avx512bf16_for_cpu = False
 
 
+def keep_quantization(quantization: QuantizationConfig, folder: Path) -> None:
+    """Write beside an adapter how the base below it was kept, for whoever loads both."""
+    write_json(folder / QUANTIZATION_FILE, quantization.model_dump(mode="json"))
+
+
+def kept_quantization(folder: Path) -> QuantizationConfig | None:
+    """How the base below an adapter was kept while it was trained; None: not in 4 bit, or nobody knows."""
+    path = folder / QUANTIZATION_FILE
+    return QuantizationConfig.model_validate_json(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
 def dequantized(model: PreTrainedModel) -> PreTrainedModel:
-    """The same model with plain weights, in the very values that the 4-bit layers compute with; takes the model over."""
+    """The same model on the CPU with plain weights, in the very values that the 4-bit layers compute with; takes the model over."""
+    cast("torch.nn.Module", model).to("cpu")
     return cast("PreTrainedModel", model.dequantize())

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,8 +27,11 @@ from transformers import PreTrainedModel
 
 from desktop_ft.core.config import RunConfig
 from desktop_ft.core.config.methods import BASE_MOVING_INITS
+from desktop_ft.core.data.tokenise import TokenisedExample
 from desktop_ft.core.exports import ADAPTER_WEIGHTS
 from desktop_ft.core.files import write_json
+from desktop_ft.engine.methods.eva import start_from_data
+from desktop_ft.engine.methods.quantization import keep_quantization, quantization_of
 
 START_WEIGHTS: Final = "start_adapter.safetensors"
 _A, _B = ".lora_A.weight", ".lora_B.weight"
@@ -43,12 +46,24 @@ class AdapterStart:
     """
 
     def __init__(self, config: RunConfig, checkpoint: Path | None) -> None:
-        self._moves_base = config.method.kind != "full" and config.model.adapter is None and config.method.init in BASE_MOVING_INITS
+        self._config = config
+        is_new_adapter = config.method.kind != "full" and config.model.adapter is None
+        self._moves_base = is_new_adapter and config.method.init in BASE_MOVING_INITS
+        self._reads_data = is_new_adapter and config.method.init == "eva" and checkpoint is None
+        self._quantization = quantization_of(config)
         self._checkpoint = checkpoint
         self._weights: dict[str, torch.Tensor] = {}
 
-    def settle(self, model: PreTrainedModel | PeftModel) -> None:
-        """Keep the start of a new adapter; for a resumed run move the base to where it was."""
+    def settle(self, model: PreTrainedModel | PeftModel, examples: Sequence[TokenisedExample], pad_id: int) -> None:
+        """Finish or keep the start of a new adapter; for a resumed run move the base to where it was.
+
+        Args:
+            model: With the adapter that PEFT made.
+            examples: What is learnt from, where an objective has whole rows.
+            pad_id: Fills rows up.
+        """
+        if self._reads_data:
+            start_from_data(cast("PeftModel", model), examples, self._config.method.rank, pad_id, self._config.seed)
         if not self._moves_base:
             return
         assert isinstance(model, PeftModel)
@@ -60,9 +75,11 @@ class AdapterStart:
             move_base(model, self._weights)
 
     def write(self, folder: Path) -> None:
-        """Put the start beside the adapter in a folder."""
+        """Put beside the adapter in a folder what must be known to put it on a base: its start, and the base's 4-bit format."""
         if self._moves_base:
             save_file(self._weights, folder / START_WEIGHTS)
+        if self._quantization is not None:
+            keep_quantization(self._quantization, folder)
 
 
 @torch.no_grad()

@@ -10,7 +10,7 @@ def make_training(parts: Parts) -> Training:
     """The trainer of the run's objective, with the start and the optimizer of the run's method."""
     training = _trainer_of(parts)
     if isinstance(training, RunTrainer):
-        training.train_as(parts.config, parts.start)
+        training.train_as(parts.config, parts.start, parts.data.train)
     return training
 
 
@@ -44,5 +44,9 @@ def _trainer_of(parts: Parts) -> Training:
             from desktop_ft.engine.objectives import rloo
 
             return rloo.make(parts)
+        case "ppo":
+            from desktop_ft.engine.objectives import ppo
+
+            return ppo.make(parts)
         case kind:
             raise AssertionError(kind)

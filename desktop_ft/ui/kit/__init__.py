@@ -11,7 +11,8 @@ layout       row, column, grid, frame, rule, facts_grid, fill, VerticalScrollPag
 chips        Chip (set_state), VerdictChip (set_verdict)
 messages     MessageStrip (show_error, show_message, dismiss), MessageAction, Message, CrashDialog, exact_text
 tables       Column, ListModel (set_rows, ticked), TableView (current_changed, activated_row)
-fields       FieldRow (value_changed, settled) over IntControl, FloatControl, BoolControl, ChoiceControl, TextControl, PathControl
+fields       IntControl, FloatControl, OptionalFloatControl, BoolControl, ChoiceControl, TextControl, PathControl
+field_row    FieldRow (value_changed, settled) over one of them
 memory       MemoryPart, MemoryBar (set_bill), MemoryList (set_parts, set_stale), GpuBar (set_use), Swatch
 plots        CurvePlot, SeriesMark; the only road to pyqtgraph (plot_canvas), so import it where a chart is made
 chart_box    ChartBox, link_crosshairs

@@ -123,6 +123,7 @@ class Label(QLabel):
         self._role: FontRole = role
         self._mono = mono
         self._weight = weight
+        self._measured: tuple[str, int, str] | None = None
         self.setTextFormat(Qt.TextFormat.PlainText)
         self.setProperty("tone", tone)
         self.setWordWrap(wrap)
@@ -180,9 +181,12 @@ class Label(QLabel):
     def _hold_height(self) -> None:
         if not self.wordWrap() or self.width() <= 0 or not self.testAttribute(Qt.WidgetAttribute.WA_Resized):
             return
-        wanted = self.heightForWidth(self.width())
-        if wanted != self.minimumHeight():
-            self.setMinimumHeight(max(0, wanted))
+        measured = (self.text(), self.width(), self.font().key())
+        if measured == self._measured:
+            return
+        self._measured = measured
+        self.setMinimumHeight(0)  # QLabel never asks for less than its minimum, so that a shorter text could not give room back
+        self.setMinimumHeight(max(0, self.heightForWidth(self.width())))
 
 
 class ReadingLabel(Label):

@@ -18,7 +18,7 @@ from desktop_ft.jobs.run_model import RunModel
 from desktop_ft.ui.kit.buttons import SegmentedControl, button
 from desktop_ft.ui.kit.chart_box import ChartBox, link_crosshairs
 from desktop_ft.ui.kit.fonts import em
-from desktop_ft.ui.kit.layout import column, grid, row
+from desktop_ft.ui.kit.layout import column, grid
 from desktop_ft.ui.kit.plots import CurvePlot
 from desktop_ft.ui.kit.text import DASH, GIB, Label, format_gib, format_learning_rate, format_number
 from desktop_ft.ui.run_page.facts import Prediction
@@ -113,9 +113,7 @@ class Charts(QWidget):
         self._training.setLayout(layout)
         self.chooser = SegmentedControl([self.tr("&Training"), self.tr("&Objective")], 0, name=self.tr("Which curves are shown"))
         self.chooser.current_changed.connect(self._on_chosen)
-        self._chooser_line = QWidget()
-        self._chooser_line.setLayout(row(self.chooser, None))
-        self.setLayout(column(self._chooser_line, (self._training, 1), (self.metrics, 1), gap=12))
+        self.setLayout(column(self.chooser, (self._training, 1), (self.metrics, 1), gap=10))
         self._choose_small()
         self._show_chosen()
         self._smooth(self.smoothing.value())
@@ -270,7 +268,7 @@ class Charts(QWidget):
         if has_values and not self._has_chosen and self._model is not None and objective_of(self._model) in REWARDED:
             self._choose(1)
         shows_metrics = has_values and self.chooser.current() == 1
-        self._chooser_line.setVisible(has_values)
+        self.chooser.setVisible(has_values)
         self._training.setVisible(not shows_metrics)
         self.metrics.setVisible(shows_metrics)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QCoreApplication, Qt
 from PySide6.QtWidgets import QFrame, QWidget
 
 from desktop_ft.core.events import SampleDone
@@ -115,10 +115,10 @@ class SampleBox(QFrame):
         if shown is None:
             _set(self._text, self.tr("None yet. Prompts named in the run's settings are answered before training and at every evaluation."))
         elif newest is None:
-            _set(self._step, self.tr("before training"))
+            _set(self._step, with_reward(self.tr("before training"), shown))
             _set(self._text, answer_of(shown))
         else:
-            _set(self._step, self.tr("step {0}").format(format_number(newest.step)))
+            _set(self._step, with_reward(self.tr("step {0}").format(format_number(newest.step)), newest))
             _set(self._text, answer_of(newest))
         self._text.set_tone("" if shown is not None else "2")
         has_both = newest is not None and before is not None
@@ -128,7 +128,9 @@ class SampleBox(QFrame):
             _set(self._before, answer_of(before))
 
 
-def _ends(found: Sequence[SampleDone]) -> tuple[SampleDone | None, SampleDone | None]:
+def _ends(samples: Sequence[SampleDone]) -> tuple[SampleDone | None, SampleDone | None]:
+    """The first and the newest answer; of a scored pair those of the better one, which comes first."""
+    found = [sample for sample in samples if sample.index == samples[0].index]
     before = found[0] if found[0].step == 0 else None
     newest = found[-1] if found[-1].step > 0 else None
     return before, newest
@@ -142,6 +144,12 @@ def answer_of(sample: SampleDone) -> str:
 def reward_of(sample: SampleDone) -> str:
     """What the answer scored; empty where nothing scores answers."""
     return "" if sample.reward is None else format_number(sample.reward, 2)
+
+
+def with_reward(when: str, sample: SampleDone) -> str:
+    """When it was written, and what it scored where something scores answers."""
+    reward = reward_of(sample)
+    return QCoreApplication.translate("run_page", "{0}, reward {1}").format(when, reward) if reward else when
 
 
 def _set(label: Label | ElidedLabel, text: str) -> None:

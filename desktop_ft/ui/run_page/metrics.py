@@ -163,10 +163,18 @@ def _rewarded() -> tuple[ChartWords, ...]:
             starts_at_zero=True,
         ),
         ChartWords(
+            "finished",
+            _tr("Answers that end by themselves, share"),
+            _tr("The others were cut at the limit; if many are, the longest answer is set too short."),
+            (("completions/share_finished", _tr("finished")),),
+            2,
+            starts_at_zero=True,
+        ),
+        ChartWords(
             "clip",
             _tr("Clip fraction"),
             _tr("Share of tokens whose change was held back; above about 0.3 the steps are too large."),
-            (("clip_ratio/region_mean", _tr("clipped")), ("clip_fraction", _tr("clipped")), ("policy/clipfrac_avg", _tr("clipped"))),
+            (("clip_ratio/region_mean", _tr("clipped")), ("clip_fraction", _tr("clipped"))),
             starts_at_zero=True,
         ),
         ChartWords(
@@ -209,6 +217,24 @@ def _values() -> tuple[ChartWords, ...]:
             (("policy_loss", _tr("policy loss")),),
         ),
         ChartWords(
+            "scores_after",
+            _tr("Score and reward with penalties"),
+            _tr("The score after the penalty for answers that do not end, and what is left of it after the divergence is paid for."),
+            (("score", _tr("score")), ("rlhf_reward", _tr("after KL"))),
+        ),
+        ChartWords(
+            "approx_kl",
+            _tr("KL of one update, nats per token"),
+            _tr("How far the policy moves within the passes over one batch of answers."),
+            (("approx_kl", _tr("moved")),),
+        ),
+        ChartWords(
+            "advantages",
+            _tr("Spread of the advantages"),
+            _tr("Before they are scaled; near zero there is nothing to learn from."),
+            (("advantages/std", _tr("spread")),),
+        ),
+        ChartWords(
             "kl_coef",
             _tr("KL coefficient"),
             _tr("Weight of the divergence from the start; it moves where it adapts."),
@@ -235,7 +261,7 @@ def _language() -> tuple[ChartWords, ...]:
 
 
 _ORDER: Final[Mapping[str, tuple[str, ...]]] = {
-    "rewarded": ("reward", "kl", "entropy", "length", "clip", "cut", "value_loss", "explained"),
+    "rewarded": ("reward", "kl", "entropy", "length", "clip", "finished", "cut", "value_loss", "explained"),
     "pairs": ("preference_rewards", "margins", "accuracies", "logps"),
 }
 

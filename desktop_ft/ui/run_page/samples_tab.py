@@ -11,7 +11,7 @@ from desktop_ft.core.events import SampleDone
 from desktop_ft.ui.kit.buttons import Button, SegmentedControl, button
 from desktop_ft.ui.kit.layout import VerticalScrollPage, column, grid, row
 from desktop_ft.ui.kit.text import ElidedLabel, Label, format_number
-from desktop_ft.ui.run_page.health_box import answer_of, reward_of
+from desktop_ft.ui.run_page.health_box import answer_of, reward_of, with_reward
 
 _MOST_SHOWN = 50
 """Sampled answers that are shown; the newest."""
@@ -44,17 +44,19 @@ class _PromptBox(QFrame):
             self._prompt: prompt,
             self._before: nothing if before is None else answer_of(before),
             self._after: nothing if after is None else answer_of(after),
-            self._before_title: self._title(self.tr("Before training"), before),
-            self._after_title: "" if after is None else self._title(self.tr("Step {0}").format(format_number(after.step)), after),
+            self._before_title: self.tr("Before training") if before is None else with_reward(self.tr("Before training"), before),
+            self._after_title: "" if after is None else with_reward(self.tr("Step {0}").format(format_number(after.step)), after),
         }
         for label, text in texts.items():
             if label.text() != text:
                 label.setText(text)
         self.setAccessibleName(prompt)
 
-    def _title(self, when: str, sample: SampleDone | None) -> str:
-        reward = "" if sample is None else reward_of(sample)
-        return self.tr("{0}, reward {1}").format(when, reward) if reward else when
+    def show_scores(self, prompt: str, better: SampleDone, worse: SampleDone) -> None:
+        """A pair that a reward model scored."""
+        self.show_answers(prompt, better, worse)
+        self._before_title.setText(self.tr("Better answer, score {0}").format(reward_of(better)))
+        self._after_title.setText(self.tr("Worse answer, score {0}").format(reward_of(worse)))
 
     def answers(self) -> tuple[str, str]:
         return self._before.text(), self._after.text()
@@ -212,9 +214,15 @@ class SamplesTab(QWidget):
         for place, box in enumerate(self._boxes):
             box.setVisible(place < len(found))
             if place < len(found):
-                prompt, samples = found[place]
-                before = samples[0] if samples[0].step == 0 else None
-                box.show_answers(prompt, before, _answer_at(samples, self.chosen_step()))
+                self._show_box(box, *found[place])
+
+    def _show_box(self, box: _PromptBox, prompt: str, samples: list[SampleDone]) -> None:
+        pair = _pair_at(samples, self.chosen_step())
+        if pair is not None:
+            box.show_scores(prompt, *pair)
+            return
+        before = samples[0] if samples[0].step == 0 else None
+        box.show_answers(prompt, before, _answer_at(samples, self.chosen_step()))
 
 
 def _answer_at(samples: list[SampleDone], step: int | None) -> SampleDone | None:
@@ -222,3 +230,10 @@ def _answer_at(samples: list[SampleDone], step: int | None) -> SampleDone | None
     if step is None:
         return later[-1] if later else None
     return next((sample for sample in later if sample.step == step), None)
+
+
+def _pair_at(samples: list[SampleDone], step: int | None) -> tuple[SampleDone, SampleDone] | None:
+    """The two answers that a reward model scored at a step (None: the newest); None where the answers are the model's own."""
+    at = samples[-1].step if step is None else step
+    scored = [sample for sample in samples if sample.step == at and sample.reward is not None]
+    return (scored[0], scored[1]) if len(scored) == 2 else None

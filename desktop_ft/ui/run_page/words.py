@@ -146,7 +146,7 @@ def stage_words(model: RunModel) -> str:
     stage = model.stage
     if stage is None or stage.total < 2:
         return ""
-    names = {"reward": _tr("reward model"), "ppo": _tr("policy by PPO"), "rloo": _tr("policy by RLOO"), "grpo": _tr("policy by GRPO")}
+    names = {"reward": _tr("reward model"), "policy": _tr("policy")}
     return _tr("stage {0} of {1}: {2}").format(stage.number, stage.total, names.get(stage.stage, stage.stage))
 
 

@@ -7,14 +7,29 @@ from typing import Final
 
 from PySide6.QtWidgets import QComboBox, QDialog, QWidget
 
+from desktop_ft.core.config.objectives import ObjectiveName
 from desktop_ft.core.data.formats import roles_of
+from desktop_ft.core.data.signals import SIGNALS, Signal
 from desktop_ft.ui.kit.buttons import button
 from desktop_ft.ui.kit.fonts import em
 from desktop_ft.ui.kit.layout import column, grid, row
 from desktop_ft.ui.kit.text import Label
 from desktop_ft.ui.wizard.words import format_name
 
-FORMATS: Final = ("messages", "sharegpt", "alpaca", "prompt_completion", "qa", "text")
+_PAIRS: Final = ("preference", "sharegpt_preference")
+_ANSWERS: Final = ("messages", "sharegpt", "alpaca", "prompt_completion", "qa")
+_FITTING: Final[Mapping[Signal, tuple[str, ...]]] = {
+    "answers": (*_ANSWERS, "text", *_PAIRS, "kto"),
+    "text": ("text",),
+    "pairs": _PAIRS,
+    "judgments": ("kto", *_PAIRS),
+    "prompts": ("prompts", *_ANSWERS, *_PAIRS, "kto"),
+}
+
+
+def fitting_formats(objective: ObjectiveName) -> tuple[str, ...]:
+    """The formats whose rows an objective can learn from, the usual one first."""
+    return _FITTING[SIGNALS[objective]]
 
 
 class ColumnDialog(QDialog):
@@ -24,16 +39,19 @@ class ColumnDialog(QDialog):
         columns: Names in the file.
         chosen: The format as it is now.
         mapping: Role to column as it is now.
+        formats: What may be chosen.
     """
 
-    def __init__(self, columns: Sequence[str], chosen: str, mapping: Mapping[str, str], parent: QWidget | None = None) -> None:
+    def __init__(
+        self, columns: Sequence[str], chosen: str, mapping: Mapping[str, str], formats: Sequence[str], parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
         self.setWindowTitle(self.tr("Columns"))
         self._columns = list(columns)
         self._mapping = dict(mapping)
         self.format = QComboBox()
         self.format.setAccessibleName(self.tr("Format"))
-        for name in FORMATS:
+        for name in formats:
             self.format.addItem(format_name(name), name)
         self.format.setCurrentIndex(max(0, self.format.findData(chosen)))
         self.roles: dict[str, QComboBox] = {}

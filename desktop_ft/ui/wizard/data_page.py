@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QComboBox, QDialog, QFileDialog, QFrame, QProgress
 
 from desktop_ft.core.config import DEMO
 from desktop_ft.core.data.read import SUFFIXES
+from desktop_ft.core.data.signals import SIGNALS
 from desktop_ft.core.preflight import resolve_data
 from desktop_ft.jobs.data_facts import DataFacts
 from desktop_ft.jobs.new_run_model import VIEW_ROWS, NewRunModel
@@ -20,7 +21,8 @@ from desktop_ft.ui.kit.fonts import em
 from desktop_ft.ui.kit.icons import IconLabel
 from desktop_ft.ui.kit.layout import VerticalScrollPage, column, frame, row
 from desktop_ft.ui.kit.text import ElidedLabel, Label, format_number, format_size
-from desktop_ft.ui.wizard.column_dialog import FORMATS, ColumnDialog
+from desktop_ft.ui.objective_words import learns_from
+from desktop_ft.ui.wizard.column_dialog import ColumnDialog, fitting_formats
 from desktop_ft.ui.wizard.example_view import HEAD_EM, ExampleView
 from desktop_ft.ui.wizard.findings import FindingsView, rows_words
 from desktop_ft.ui.wizard.histogram import Histogram, Lengths
@@ -64,12 +66,12 @@ class SourceStrip(QFrame):
         for tool in (self.demo, self.replace):
             (self._file_line if narrow else self._tools_line).addWidget(tool)
 
-    def show_format(self, chosen: str, detected: str) -> None:
-        """Offer the formats; the detected one is named as such."""
+    def show_format(self, chosen: str, detected: str, formats: Sequence[str]) -> None:
+        """Offer the formats that fit; the detected one is named as such."""
         self.format.blockSignals(True)
         self.format.clear()
         self.format.addItem(format_name(detected) if detected else self.tr("Detect"), "auto")
-        for name in FORMATS:
+        for name in formats:
             if name != detected or chosen == name:
                 self.format.addItem(format_name(name), name)
         self.format.setCurrentIndex(max(0, self.format.findData(chosen)))
@@ -81,6 +83,7 @@ class DataPage(WizardPage):
 
     def __init__(self, model: NewRunModel) -> None:
         super().__init__("data", model, QCoreApplication.translate("DataPage", "Choose the data"))
+        self.learns = Label("", tone="2", wrap=True)
         self.strip = SourceStrip()
         self.waiting = self._new_waiting()
         self.problem = ProblemBox()
@@ -92,7 +95,7 @@ class DataPage(WizardPage):
         units = {"data.split.fraction": self.tr("of rows")}
         self.options = {path: SettingRow(model, path, unit=units.get(path)) for path in _OPTIONS}
         self.body = self._new_body()
-        self.set_content(column(self.strip, self.waiting, self.problem, (self.body, 1), self._new_options(), gap=10))
+        self.set_content(column(self.learns, self.strip, self.waiting, self.problem, (self.body, 1), self._new_options(), gap=10))
         self.setAcceptDrops(True)
         self._delay = QTimer(self)
         self._delay.setSingleShot(True)
@@ -118,6 +121,8 @@ class DataPage(WizardPage):
         """Show what the model knows about the data."""
         model = self.model
         facts = model.data
+        self.learns.setText(learns_from(model.objective))
+        self.examples.set_asks(SIGNALS[model.objective] == "prompts")
         self._show_source(facts)
         self.problem.show_error(model.data_error)
         self.body.setVisible(facts is not None)
@@ -200,12 +205,13 @@ class DataPage(WizardPage):
 
     def _show_source(self, facts: DataFacts | None) -> None:
         source = str(self.model.draft.get("data.train") or "")
-        path = resolve_data(source) if source else None
+        path = resolve_data(source, self.model.objective) if source else None
         self.strip.name.setText(self.tr("Demo data") if source == DEMO else path.name if path else self.tr("No file yet: drop one here"))
         self.waiting_words.setText(self.tr("Reading {0}").format(self.strip.name.text()))
         self.strip.demo.setVisible(source != DEMO)
         self.strip.columns.setEnabled(facts is not None)
-        self.strip.show_format(str(self.model.draft.get("data.format")), str(facts.report["format"]) if facts else "")
+        detected = str(facts.report["format"]) if facts else ""
+        self.strip.show_format(str(self.model.draft.get("data.format")), detected, fitting_formats(self.model.objective))
         size = format_size(path.stat().st_size) if path is not None and path.is_file() else ""
         rows = rows_words(cast("int", facts.report["num_rows"])) if facts else ""
         self.strip.facts.setText(", ".join(part for part in (rows, size) if part))
@@ -247,7 +253,7 @@ class DataPage(WizardPage):
         if facts is None:
             return
         mapping = cast("Mapping[str, str]", self.model.draft.get("data.columns"))
-        dialog = ColumnDialog(facts.columns, str(facts.report["format"]), mapping, self)
+        dialog = ColumnDialog(facts.columns, str(facts.report["format"]), mapping, fitting_formats(self.model.objective), self)
         if dialog.exec() == QDialog.DialogCode.Accepted:
             self.model.set_values({"data.format": dialog.format_name(), "data.columns": dialog.mapping()})
         dialog.deleteLater()

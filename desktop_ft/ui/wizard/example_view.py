@@ -1,4 +1,7 @@
-"""One row of the data at a time: as chat, and below it exactly what is trained. In a narrow window one block with a switch."""
+"""One row of the data at a time: as chat, and below it exactly what is trained. In a narrow window one block with a switch.
+
+A pair shows both answers side by side, a judged answer its judgment, a prompt the known answer where there is one.
+"""
 
 from __future__ import annotations
 
@@ -9,59 +12,17 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFrame, QSizePolicy, QVBoxLayout, QWidget
 
 from desktop_ft.ui.kit.buttons import SegmentedControl, button
+from desktop_ft.ui.kit.chips import Chip
 from desktop_ft.ui.kit.fonts import em
-from desktop_ft.ui.kit.icons import IconLabel
 from desktop_ft.ui.kit.layout import VerticalScrollPage, column, frame, row
 from desktop_ft.ui.kit.text import ElidedLabel, Label, format_number
+from desktop_ft.ui.wizard.chat_view import ChatView
 from desktop_ft.ui.wizard.page import see_through
+from desktop_ft.ui.wizard.pair_view import PairChat, PairTokens
 from desktop_ft.ui.wizard.token_view import Token, TokenView, tokens_of
 
 HEAD_EM = 30 / 13
 """Height of the line above a block, with its buttons or without."""
-_MOST_CHARACTERS = 4000
-ROLE_ICONS = {"system": "settings-2", "user": "user", "prompt": "user", "assistant": "bot", "completion": "bot", "tool": "terminal"}
-
-
-class ChatView(QWidget):
-    """A conversation as people read it."""
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._lines = QVBoxLayout(self)
-        self._lines.setContentsMargins(12, 10, 12, 10)
-        self._lines.setSpacing(8)
-        self.setAccessibleName(self.tr("The row as chat"))
-
-    def set_messages(self, messages: Sequence[Mapping[str, str]]) -> None:
-        """Show other turns."""
-        while (item := self._lines.takeAt(0)) is not None:
-            if (widget := item.widget()) is not None:
-                widget.hide()
-                widget.deleteLater()
-        for message in messages:
-            self._lines.addWidget(self._turn(message["role"], message["content"]))
-        self._lines.addStretch(1)
-
-    def _turn(self, role: str, content: str) -> QWidget:
-        more = len(content) - _MOST_CHARACTERS
-        shown = content if more <= 0 else content[:_MOST_CHARACTERS] + self.tr(" … and {0} characters more").format(format_number(more))
-        turn = QWidget()
-        words = column(Label(self.role_word(role), "caption", "2", weight=600), Label(shown, wrap=True, selectable=True), gap=1)
-        turn.setLayout(row(column(IconLabel(ROLE_ICONS.get(role, "file-text"), "2"), None), (words, 1), gap=10))
-        return turn
-
-    def role_word(self, role: str) -> str:
-        """Who speaks."""
-        words = {
-            "system": self.tr("System"),
-            "user": self.tr("User"),
-            "assistant": self.tr("Assistant"),
-            "tool": self.tr("Tool"),
-            "prompt": self.tr("Prompt"),
-            "completion": self.tr("Completion"),
-            "text": self.tr("Text"),
-        }
-        return words.get(role, role)
 
 
 class Legend(QWidget):
@@ -116,16 +77,21 @@ class ExampleView(QWidget):
         self.switch = SegmentedControl([self.tr("As c&hat"), self.tr("As &trained")], 1, name=self.tr("How the row is shown"))
         self.before = button(kind="flat", icon_name="chevron-left", name=self.tr("Previous example"), on_click=lambda: self.step(-1))
         self.after = button(kind="flat", icon_name="chevron-right", name=self.tr("Next example"), on_click=lambda: self.step(1))
-        self.chat = ChatView()
-        self.tokens = TokenView()
+        self.chat, self.pair_chat = ChatView(), PairChat()
+        self.tokens, self.pair_tokens = TokenView(), PairTokens()
+        self.mark = Chip()
+        self.mark.hide()
         self.legend = Legend()
         self.template = ElidedLabel("", tone="2", middle=True)
         self.template.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        self.chat_box = _scrolling_box(self.chat, "box", self.chat.accessibleName())
+        chats = QWidget()
+        chats.setLayout(column(self.chat, self.pair_chat, gap=0))
+        self.chat_box = _scrolling_box(chats, "box", self.chat.accessibleName())
         self.token_box = self._new_token_box()
         self.token_heading = QWidget()
-        self.token_heading.setLayout(row(Label(self.tr("What the model will be trained on"), "section"), (self.template, 1), gap=12))
-        head = row(self.heading, (self.place, 1), self.all_rows, self.switch, self.before, self.after, gap=6)
+        self._token_title = Label(self.tr("What the model will be trained on"), "section")
+        self.token_heading.setLayout(row(self._token_title, (self.template, 1), gap=12))
+        head = row(self.heading, (self.place, 1), self.mark, self.all_rows, self.switch, self.before, self.after, gap=6)
         head.addStrut(em(HEAD_EM))
         self.setLayout(column(head, (self.chat_box, 4), self.token_heading, (self.token_box, 6), gap=8))
         self.switch.current_changed.connect(self._show_blocks)
@@ -134,6 +100,8 @@ class ExampleView(QWidget):
     def set_narrow(self, narrow: bool) -> None:
         """One block with a switch, or both."""
         self._narrow = narrow
+        self.pair_chat.set_stacked(narrow)
+        self.pair_tokens.set_stacked(narrow)
         self.legend.set_narrow(narrow)
         self._show_blocks()
 
@@ -156,6 +124,11 @@ class ExampleView(QWidget):
         """Whose chat template it is."""
         self.template.setText(words)
 
+    def set_asks(self, asks: bool) -> None:
+        """Whether the model is only asked, and nothing of the row is trained."""
+        self._token_title.setText(self.tr("What the model will be asked") if asks else self.tr("What the model will be trained on"))
+        self.legend.setVisible(not asks)
+
     def step(self, by: int) -> None:
         """Another row."""
         self._at = max(0, min(len(self._rows) - 1, self._at + by))
@@ -163,7 +136,7 @@ class ExampleView(QWidget):
 
     def _new_token_box(self) -> QFrame:
         inner = QWidget()
-        inner.setLayout(column((self.tokens, 0), None, gap=0, pad=(12, 10, 12, 4)))
+        inner.setLayout(column((self.tokens, 0), self.pair_tokens, None, gap=0, pad=(12, 10, 12, 4)))
         box = _scrolling_box(inner, "well", self.tr("Tokens"))
         layout = box.layout()
         assert isinstance(layout, QVBoxLayout)
@@ -183,10 +156,35 @@ class ExampleView(QWidget):
             control.setEnabled(usable)
         self.heading.setText(self.tr("Example {0}").format(self._at + 1) if shown else self.tr("Example"))
         self.place.setText(self.tr("of {0}").format(self._title) if shown else "")
-        tokens = tokens_of(shown) if shown else []
-        self.chat.set_messages(cast("Sequence[Mapping[str, str]]", shown["messages"]) if shown else ())
-        self.tokens.set_tokens(tokens)
+        kind = str(shown.get("kind", "answer")) if shown else ""
+        tokens = self._show_content(shown or {}, kind)
+        self._show_mark(shown or {}, kind)
         self.legend.set_counts(sum(token.trained for token in tokens), sum(not token.cut for token in tokens))
+
+    def _show_content(self, shown: Mapping[str, object], kind: str) -> list[Token]:
+        """The row in both blocks; its tokens are handed back."""
+        is_pair = kind == "pair"
+        for one, of_pair in ((self.chat, self.pair_chat), (self.tokens, self.pair_tokens)):
+            one.setVisible(not is_pair)
+            of_pair.setVisible(is_pair)
+        if is_pair:
+            self.pair_chat.set_row(shown)
+            return self.pair_tokens.set_row(shown)
+        messages = list(cast("Sequence[Mapping[str, str]]", shown.get("messages") or ()))
+        if shown.get("answer"):
+            messages.append({"role": "answer", "content": str(shown["answer"])})
+        self.chat.set_messages(messages)
+        tokens = tokens_of(shown) if shown else []
+        self.tokens.set_tokens(tokens)
+        return tokens
+
+    def _show_mark(self, shown: Mapping[str, object], kind: str) -> None:
+        """What is special about the row: its judgment, or that training passes it over."""
+        if shown.get("is_left_out"):
+            self.mark.set_state(self.tr("Left out"), "warn")
+        elif kind == "judgment":
+            self.mark.set_state(*((self.tr("Good"), "good") if shown["is_good"] else (self.tr("Bad"), "bad")))
+        self.mark.setVisible(bool(shown.get("is_left_out")) or kind == "judgment")
 
 
 def _scrolling_box(content: QWidget, name: str, spoken: str) -> QFrame:

@@ -167,12 +167,15 @@ class MemoryPanel(QWidget):
         return self.tr("{0}. Choose a model to see what it needs.").format(device.name)
 
     def _bill_sentence(self, bill: MemoryEstimate) -> str:
-        config = self._model.config()
+        config = self._model.workable
+        assert config is not None, "an estimate was made of it"
         micro, tokens = bill.choices.micro_batch_size, longest_row(self._model)
         if config.method.kind == "full":
             method = self.tr("Full fine-tuning")
         else:
-            method = self.tr("{0}, rank {1}").format("DoRA" if config.method.use_dora else "LoRA", config.method.rank)
+            adapter = {"lora": "LoRA", "qlora": "QLoRA"}[config.method.kind]
+            name = self.tr("{0} with DoRA").format(adapter) if config.method.use_dora else adapter
+            method = self.tr("{0}, rank {1}").format(name, config.method.rank)
         text = self.tr("{0}; the longest batch decides: {1}.").format(method, batch_words(micro, tokens))
         if self._model.device.kind == "cpu":
             return text + " " + self.tr("Training will use the CPU, ten to a hundred times slower than a GPU.")
@@ -203,7 +206,8 @@ class MemoryPanel(QWidget):
 
 def longest_row(model: NewRunModel) -> int:
     """Tokens of the longest row that training will see; the limit where the data are not read yet."""
-    limit = model.config().data.max_length
+    assert model.workable is not None, "an estimate was made of it"
+    limit = model.workable.data.max_length
     longest = model.data.longest if model.data else None
     return min(limit, longest or limit)
 

@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final
 
-from PySide6.QtCore import QCoreApplication, Qt, Signal
-from PySide6.QtGui import QMouseEvent, QResizeEvent
-from PySide6.QtWidgets import QButtonGroup, QFrame, QRadioButton, QWidget
+from PySide6.QtCore import QCoreApplication
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import QButtonGroup, QWidget
 
-from desktop_ft.core.config.defaults import DEFAULT_RATES
+from desktop_ft.core.config.defaults import METHODS, MethodName, changes_for, method_of
 from desktop_ft.core.memory.estimate import MemoryEstimate
 from desktop_ft.jobs.new_run_model import NewRunModel
 from desktop_ft.ui.kit.fonts import em
 from desktop_ft.ui.kit.icons import STATE_ICONS, IconLabel
 from desktop_ft.ui.kit.layout import column, row
-from desktop_ft.ui.kit.style_sheet import set_property
 from desktop_ft.ui.kit.text import Label, format_gib
+from desktop_ft.ui.wizard.cards import ChoiceCard
 from desktop_ft.ui.wizard.page import WizardPage, set_stacked
 from desktop_ft.ui.wizard.settings_form import Disclosure, SettingRow, SettingsForm
 
-Kind = Literal["lora", "full"]
 _TONES: Final = {"fits": "good", "tight": "warn", "does_not_fit": "bad"}
 TWO_COLUMNS_EM: Final = 46
-ADAPTER_PATHS: Final = ("method.rank", "method.use_dora", "method.use_rslora")
+CARDS_EM: Final = 40
+"""From this width on the three cards stand beside each other."""
 TRAINING_PATHS: Final = ("training.learning_rate", "training.num_train_epochs", "training.global_batch_size")
-MORE_ADAPTER: Final = ("method.alpha", "method.dropout", "method.init", "method.target_modules")
+VARIANT_PATHS: Final = ("method.use_dora", "method.use_rslora", "method.init", "method.loraplus_lr_ratio")
+ADAPTER_PATHS: Final = ("method.rank", *VARIANT_PATHS)
+FULL_PATHS: Final = ("method.num_frozen_layers", "method.weight_updates")
+QUANTIZATION_PATHS: Final = (
+    "method.quantization.quant_type",
+    "method.quantization.double_quant",
+    "method.quantization.compute_dtype",
+)
+MORE_ADAPTER: Final = ("method.alpha", "method.dropout", "method.target_modules", "method.modules_to_save", "model.added_tokens")
 MORE_TRAINING: Final = (
     "training.micro_batch_size",
     "training.activation_checkpointing",
@@ -41,35 +49,18 @@ MORE_TRAINING: Final = (
 )
 
 
-class MethodCard(QFrame):
-    """One method with a plain line and what it costs in memory; the whole card can be clicked."""
+class MethodCard(ChoiceCard):
+    """One method with a plain line and what it costs in memory."""
 
-    chosen = Signal(str)
-
-    def __init__(self, kind: Kind, title: str, line: str, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.kind: Kind = kind
-        self.setProperty("frame", "box")
-        self.radio = QRadioButton(title)
-        self.radio.setAccessibleDescription(line)
-        self.radio.setAccessibleName(title.replace("&", ""))
+    def __init__(self, kind: MethodName, title: str, line: str, parent: QWidget | None = None) -> None:
+        self.kind: MethodName = kind
         self._icon = IconLabel("info", "2")
         self._need = Label("", tone="2", wrap=True)
-        need = row(column(self._icon, None), (self._need, 1))
-        self.setLayout(column(self.radio, Label(line, tone="2", wrap=True), need, None, gap=6, pad=(14, 12, 14, 12)))
-        self.radio.clicked.connect(lambda: self.chosen.emit(self.kind))
-
-    def mousePressEvent(self, event: QMouseEvent) -> None:
-        """The whole card chooses."""
-        if event.button() == Qt.MouseButton.LeftButton:
-            self.radio.setFocus(Qt.FocusReason.MouseFocusReason)
-            self.chosen.emit(self.kind)
+        super().__init__(kind, title, line, row(column(self._icon, None), (self._need, 1)), parent=parent)
 
     def show_state(self, *, selected: bool, bill: MemoryEstimate | None) -> None:
         """Selected or not, and what the memory would be."""
-        self.radio.setChecked(selected)
-        set_property(self, "frame", "banner" if selected else "box")
-        set_property(self, "tone", "info" if selected else "")
+        self.set_selected(selected)
         if bill is None:
             self._icon.set_icon("memory-stick", "2")
             self._need.setText(self.tr("Memory is not known yet"))
@@ -83,15 +74,46 @@ class MethodCard(QFrame):
 
 
 class MethodPage(WizardPage):
-    """LoRA or full fine-tuning, and the settings of both."""
+    """LoRA, QLoRA or full fine-tuning, and the settings of each; what has no effect is not shown."""
 
     def __init__(self, model: NewRunModel) -> None:
         title = QCoreApplication.translate("MethodPage", "Choose the method")
         super().__init__("method", model, title)
+        self.cards = self._new_cards()
+        self.training = SettingsForm(model, TRAINING_PATHS)
+        self.adapter = SettingsForm(model, ADAPTER_PATHS, VARIANT_PATHS)
+        self.full_form = SettingsForm(model, FULL_PATHS, FULL_PATHS)
+        self.quantization = SettingsForm(model, QUANTIZATION_PATHS)
+        self.more_adapter, self.more_training = SettingsForm(model, MORE_ADAPTER), SettingsForm(model, MORE_TRAINING)
+        self.go_on = SettingsForm(model, ("model.adapter",))
+        self.forms = (
+            self.training, self.adapter, self.full_form, self.quantization, self.more_adapter, self.more_training, self.go_on,
+        )  # fmt: skip
+        self.adapter_heading = Label(self.tr("Adapter"), "section")
+        self.full_heading = Label(self.tr("Weights"), "section")
+        self.quantization_heading = Label(self.tr("Quantization"), "section")
+        self.more = Disclosure(self.tr("&More settings"), self._new_more())
+        left = column(
+            Label(self.tr("Training"), "section"), self.training, 4, self.quantization_heading, self.quantization, None, gap=10
+        )  # fmt: skip
+        right = column(self.adapter_heading, self.adapter, self.full_heading, self.full_form, None, gap=10)
+        self._card_line = row(*((card, 1) for card in self.cards), gap=12)
+        self._columns = row((left, 1), (right, 1), gap=32)
+        self.set_content(column(self._card_line, self._columns, self.more, None, gap=14))
+        for signal in (model.memory_changed, model.draft_changed):
+            signal.connect(self._on_model_changed)
+        self._on_model_changed()
+
+    def _new_cards(self) -> tuple[MethodCard, ...]:
         self.lora = MethodCard(
             "lora",
             self.tr("&LoRA"),
             self.tr("Trains a small adapter beside the frozen model. Nearly always right: little memory, little is forgotten."),
+        )
+        self.qlora = MethodCard(
+            "qlora",
+            self.tr("&QLoRA"),
+            self.tr("The same, with the frozen model kept in 4 bit: about a third of the memory, slower, a little less exact."),
         )
         self.full = MethodCard(
             "full",
@@ -99,27 +121,16 @@ class MethodPage(WizardPage):
             self.tr("Changes every weight. The last resort: needs many times the memory and thousands of examples."),
         )
         group = QButtonGroup(self)
-        for card in (self.lora, self.full):
+        for card in (self.lora, self.qlora, self.full):
             group.addButton(card.radio)
             card.chosen.connect(self._on_method_chosen)
-        self.adapter = SettingsForm(model, ADAPTER_PATHS)
-        self.training = SettingsForm(model, TRAINING_PATHS)
-        self.adapter_heading = Label(self.tr("Adapter"), "section")
-        self.more_adapter = SettingsForm(model, MORE_ADAPTER)
-        self.more_training = SettingsForm(model, MORE_TRAINING)
+        return self.lora, self.qlora, self.full
+
+    def _new_more(self) -> QWidget:
         more = QWidget()
         self._more_line = row((column(self.more_adapter, None), 1), (column(self.more_training, None), 1), gap=32)
-        self.go_on = SettingsForm(model, ("model.adapter",))
         more.setLayout(column(self._more_line, self.go_on, gap=8))
-        self.more = Disclosure(self.tr("&More settings"), more)
-        left = column(Label(self.tr("Training"), "section"), self.training, None, gap=10)
-        right = column(self.adapter_heading, self.adapter, None, gap=10)
-        cards = row((self.lora, 1), (self.full, 1), gap=12)
-        self._columns = row((left, 1), (right, 1), gap=32)
-        self.set_content(column(cards, self._columns, self.more, None, gap=14))
-        for signal in (model.memory_changed, model.draft_changed):
-            signal.connect(self._on_model_changed)
-        self._on_model_changed()
+        return more
 
     def set_narrow(self, narrow: bool) -> None:
         """The further settings in one column."""
@@ -130,28 +141,36 @@ class MethodPage(WizardPage):
         """With a large font in a small window there is room for one column only."""
         super().resizeEvent(event)
         set_stacked(self._columns, self.width() < em(TWO_COLUMNS_EM))
+        set_stacked(self._card_line, self.width() < em(CARDS_EM))
 
     def refresh(self) -> None:
         """Show the draft."""
-        self._on_model_changed()
-        for form in (self.adapter, self.training, self.more_adapter, self.more_training, self.go_on):
+        for form in self.forms:
             form.refresh()
+        self._on_model_changed()
 
     def rows(self) -> dict[str, SettingRow]:
         """Every setting of the page by its path."""
-        return {**self.training.rows, **self.adapter.rows, **self.more_adapter.rows, **self.more_training.rows, **self.go_on.rows}
+        return {path: shown for form in self.forms for path, shown in form.rows.items()}
 
     def _on_method_chosen(self, kind: str) -> None:
-        self.model.set_method("full" if kind == "full" else "lora")
+        self.model.set_method(next(method for method in METHODS if method == kind))
         self._on_model_changed()
 
     def _on_model_changed(self) -> None:
-        kind = str(self.model.draft.get("method.kind"))
-        for card in (self.lora, self.full):
+        kind, draft = method_of(self.model.draft), self.model.draft
+        for card in self.cards:
             selected = card.kind == kind
-            bill = self.model.estimate if selected else self.model.estimate_with({"method.kind": card.kind})
+            bill = self.model.estimate if selected else self.model.estimate_with(changes_for(draft, kind=card.kind))
             card.show_state(selected=selected, bill=bill)
-        for part in (self.adapter, self.adapter_heading, self.more_adapter, self.go_on):
-            part.setVisible(kind == "lora")
-        rate = self.training.rows["training.learning_rate"]
-        rate.set_default(DEFAULT_RATES[kind])
+        for form in (self.adapter, self.full_form, self.quantization, self.more_adapter, self.go_on):
+            form.refresh()
+        self.go_on.setVisible(kind != "full")
+        for heading, form in (
+            (self.adapter_heading, self.adapter),
+            (self.full_heading, self.full_form),
+            (self.quantization_heading, self.quantization),
+        ):
+            heading.setVisible(not form.is_empty())
+            form.setVisible(not form.is_empty())
+        self.more_adapter.setVisible(not self.more_adapter.is_empty())

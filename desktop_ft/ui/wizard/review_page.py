@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, cast
 
@@ -13,6 +13,8 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFileDialog, QFrame, QPlainTextEdit, QWidget
 
 from desktop_ft.core.config import DEMO, SETTINGS, save_config
+from desktop_ft.core.config.combinations import REWARDED
+from desktop_ft.core.config.ignored import ignored_note
 from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.core.forecast import forecast_disk
 from desktop_ft.core.memory.estimate import MemoryEstimate
@@ -23,15 +25,18 @@ from desktop_ft.ui.kit.fields import TextControl
 from desktop_ft.ui.kit.fonts import em
 from desktop_ft.ui.kit.layout import column, frame, grid, row
 from desktop_ft.ui.kit.text import DASH, ElidedLabel, Label, format_gib, format_learning_rate, format_number, format_size
+from desktop_ft.ui.objective_words import learns_from, objective_title
+from desktop_ft.ui.run_page.words import adapter_options
 from desktop_ft.ui.wizard.fit_list import FitList
 from desktop_ft.ui.wizard.memory_panel import batch_words, longest_row
 from desktop_ft.ui.wizard.model_page import parameters_in_words
 from desktop_ft.ui.wizard.notices import AdviceLine, Banner
 from desktop_ft.ui.wizard.page import WizardPage, set_stacked
+from desktop_ft.ui.wizard.rewards_editor import kind_word
 from desktop_ft.ui.wizard.settings_form import QUIET_TONES, Disclosure, SettingsForm
 
-_MORE_LEFT: Final = ("evaluation.eval_steps", "output.save_steps", "seed")
-_MORE_RIGHT: Final = ("evaluation.sample_max_new_tokens", "output.save_total_limit")
+_MORE_LEFT: Final = ("evaluation.eval_steps", "output.save_steps", "seed", "evaluation.forgetting")
+_MORE_RIGHT: Final = ("evaluation.sample_max_new_tokens", "output.save_total_limit", "output.keep_best")
 _MOST_ADVICE: Final = 4
 _LINES: Final[tuple[tuple[str, PageName | None], ...]] = (
     ("model", "model"),
@@ -76,6 +81,7 @@ class ReviewPage(WizardPage):
         self.copy = button(self.tr("Copy command &line"), "flat", "terminal", on_click=self._on_copy_clicked)
         self.summary = self._new_summary()
         self.advice = [AdviceLine() for _ in range(_MOST_ADVICE)]
+        self.ignored = AdviceLine()
         self.steps, self.disk, self.result = Figure(self.tr("Steps")), Figure(self.tr("Disk")), Figure(self.tr("Result"))
         self.prompts = self._new_prompts()
         self.left, self.right = SettingsForm(model, _MORE_LEFT), SettingsForm(model, _MORE_RIGHT)
@@ -91,6 +97,7 @@ class ReviewPage(WizardPage):
                 run_head,
                 self.summary,
                 *self.advice,
+                self.ignored,
                 figures,
                 self.more,
                 None,
@@ -112,6 +119,7 @@ class ReviewPage(WizardPage):
         warnings = [item for item in self.model.advice if item.code not in QUIET_TONES]
         for place, line in enumerate(self.advice):
             line.show_advice(warnings[place] if place < len(warnings) else None)
+        self.ignored.show_words("" if self.model.workable is None else ignored_note(self.model.workable), "info")
         self._show_figures()
         self._show_name()
         self._show_prompts()
@@ -211,13 +219,12 @@ class ReviewPage(WizardPage):
         examples = self.tr("{0} to train, {1} to evaluate").format(format_number(train), format_number(held_out))
         if draft.get("data.eval") is not None:
             examples = self.tr("{0} to train, a file to evaluate").format(format_number(train))
-        answers = self.tr("answers only") if draft.get("data.assistant_only_loss") else self.tr("whole conversations")
         return {
             "model": (
                 (self.tr("Demo model") if info.name == DEMO else info.name) if info else DASH,
                 f"{parameters_in_words(info.num_parameters)}, {dtype}" if info else "",
             ),
-            "objective": (self.tr("Supervised (SFT)"), answers),
+            "objective": self._objective_words(),
             "data": (self.tr("Demo data") if source == DEMO else Path(source).name or DASH, examples if data else ""),
             "method": self._method_words(),
             "training": self._training_words(),
@@ -228,11 +235,34 @@ class ReviewPage(WizardPage):
     def _method_words(self) -> tuple[str, str]:
         draft = self.model.draft
         if draft.get("method.kind") == "full":
-            return self.tr("Full fine-tuning"), self.tr("every weight")
-        words = self.tr("LoRA with DoRA, rank {0}") if draft.get("method.use_dora") else self.tr("LoRA, rank {0}")
+            frozen = draft.get("method.num_frozen_layers")
+            where = self.tr("every weight above layer {0}").format(frozen) if frozen else self.tr("every weight")
+            return self.tr("Full fine-tuning"), where
+        if draft.get("model.adapter") is not None:
+            return self.tr("Goes on from an adapter"), str(draft.get("model.adapter"))
+        adapter = "QLoRA" if draft.get("method.kind") == "qlora" else "LoRA"
+        options = adapter_options(self.model.workable.method) if self.model.workable is not None else []
+        name = self.tr("{0} with {1}").format(adapter, ", ".join(options)) if options else adapter
         modules = draft.get("method.target_modules")
         where = {"all-linear": self.tr("all linear layers"), "attention": self.tr("attention layers")}.get(str(modules))
-        return words.format(draft.get("method.rank")), where or ", ".join(cast("tuple[str, ...]", modules))
+        return self.tr("{0}, rank {1}").format(name, draft.get("method.rank")), where or ", ".join(cast("tuple[str, ...]", modules))
+
+    def _objective_words(self) -> tuple[str, str]:
+        draft, kind = self.model.draft, self.model.objective
+        if kind == "sft":
+            answers = self.tr("answers only") if draft.get("data.assistant_only_loss") else self.tr("whole conversations")
+            return objective_title(kind), answers
+        if kind == "rlhf":
+            return objective_title(kind), self.tr("a reward model, then {0}").format(str(draft.get("objective.rlhf.policy")).upper())
+        if kind in REWARDED:
+            return objective_title(kind), self._rewards_words()
+        return objective_title(kind), learns_from(kind)
+
+    def _rewards_words(self) -> str:
+        draft = self.model.draft
+        rules = cast("Sequence[Mapping[str, object]]", draft.get("objective.rewards.rules"))
+        parts = [self.tr("reward model {0}").format(Path(str(source)).name)] if (source := draft.get("objective.rewards.model")) else []
+        return ", ".join([*parts, *(kind_word(str(rule["kind"])).lower() for rule in rules)]) or self.tr("nothing rewards an answer yet")
 
     def _training_words(self) -> tuple[str, str]:
         draft, resolved = self.model.draft, self.model.resolved
@@ -262,20 +292,20 @@ class ReviewPage(WizardPage):
         draft = self.model.draft
         limit = draft.get("output.save_total_limit")
         kept = self.tr("and the last checkpoint") if limit == 1 else self.tr("and the last {0} checkpoints").format(limit)
-        return (self.tr("the adapter") if draft.get("method.kind") == "lora" else self.tr("the model")), kept
+        return (self.tr("the model") if draft.get("method.kind") == "full" else self.tr("the adapter")), kept
 
     def _show_figures(self) -> None:
         model = self.model
         resolved, bill, info = model.resolved, model.estimate, model.model
         number = format_number(resolved.num_steps) if resolved else DASH
         self.steps.show_words(number, self.tr("time is known after three"))
-        if bill is None or info is None:
+        if bill is None or info is None or model.workable is None:
             self.disk.show_words(DASH, "")
             self.result.show_words(DASH, "")
             return
-        forecast = forecast_disk(model.config(), info, model.device, bill.choices)
+        forecast = forecast_disk(model.workable, info, model.device, bill.choices)
         self.disk.show_words(format_size(forecast.run_bytes), self.tr("of {0} free").format(format_size(free_disk_bytes())))
-        kind = self.tr("adapter") if model.draft.get("method.kind") == "lora" else self.tr("model")
+        kind = self.tr("model") if model.draft.get("method.kind") == "full" else self.tr("adapter")
         self.result.show_words(format_size(forecast.result_bytes), kind)
 
     def _show_name(self) -> None:

@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, cast
 
 from PySide6.QtCore import QCoreApplication
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from desktop_ft.core.config import SETTINGS, SettingInfo
+from desktop_ft.core.config.defaults import defaults_for, method_of, sources_for
 from desktop_ft.jobs.new_run_model import NewRunModel
 from desktop_ft.ui.kit.buttons import button
-from desktop_ft.ui.kit.fields import BoolControl, ChoiceControl, Control, FieldRow, FloatControl, IntControl, PathControl, TextControl
+from desktop_ft.ui.kit.field_row import FieldRow
+from desktop_ft.ui.kit.fields import (
+    BoolControl,
+    ChoiceControl,
+    Control,
+    FloatControl,
+    IntControl,
+    OptionalFloatControl,
+    PathControl,
+    TextControl,
+)
 from desktop_ft.ui.kit.layout import column
-from desktop_ft.ui.kit.text import format_learning_rate
+from desktop_ft.ui.kit.text import Label, format_learning_rate
 from desktop_ft.ui.wizard.notices import AdviceLine
 from desktop_ft.ui.wizard.words import choice_word, setting_name
 
 AUTO: Final = "auto"
 QUIET_TONES: Final[Mapping[str, str]] = {"dora_slow": "info"}
 """Advice about the defaults is worth knowing and no warning."""
-_PATHS: Final[Mapping[str, str]] = {"model.adapter": "folder", "data.eval": "file"}
+_PATHS: Final[Mapping[str, str]] = {
+    "model.adapter": "folder", "data.eval": "file", "objective.rewards.model": "folder", "objective.rlhf.prompts": "file",
+}  # fmt: skip
 
 
 class AutoNumberControl(TextControl):
@@ -67,12 +80,20 @@ class OptionalPathControl(PathControl):
 
 
 class NamesControl(TextControl):
-    """``all-linear``, ``attention``, or names apart by commas."""
+    """Names apart by commas, or one of some words that stand for several.
+
+    Args:
+        choices: The words.
+    """
+
+    def __init__(self, choices: Sequence[str], parent: QWidget | None = None) -> None:
+        super().__init__("" if choices else choice_word("none"), parent=parent)
+        self._choices = choices
 
     def value(self) -> object:
         """The word, or a tuple of names."""
         typed = str(super().value())
-        if typed in SETTINGS["method.target_modules"].choices:
+        if typed in self._choices:
             return typed
         return tuple(name.strip() for name in typed.split(",") if name.strip())
 
@@ -91,11 +112,13 @@ def control_for(info: SettingInfo) -> Control:
         return ChoiceControl([(AUTO, choice_word(AUTO)), (True, choice_word("on")), (False, choice_word("off"))])
     if info.control == "int":
         return _int_control(info)
+    if info.control == "float" and info.optional:
+        return OptionalFloatControl(info.bounds.get("ge"), info.bounds.get("le"), choice_word("none"))
     if info.control == "float":
         return FloatControl(info.bounds.get("ge"), info.bounds.get("le"), suggestion=_suggestion(info))
     if info.control == "choice":
         return ChoiceControl([(choice, choice_word(choice)) for choice in info.choices])
-    return NamesControl() if info.control == "list" else TextControl()
+    return NamesControl(info.choices) if info.control == "list" else TextControl()
 
 
 def _int_control(info: SettingInfo) -> Control:
@@ -117,38 +140,57 @@ class SettingRow(QWidget):
         model: The run being set up.
         path: Dotted path of the setting.
         unit: Another unit than the declared one.
+        explained: Say below the row what the setting means, not only in its tooltip.
     """
 
-    def __init__(self, model: NewRunModel, path: str, *, unit: str | None = None, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, model: NewRunModel, path: str, *, unit: str | None = None, explained: bool = False, parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
         info = SETTINGS[path]
         self.path = path
         self._model = model
         self._writing = False
         self.field = FieldRow(setting_name(path), control_for(info), info.description, unit=info.unit if unit is None else unit)
-        self.field.set_default(info.default, info.source)
+        self._default: tuple[object, str] | None = None
         self.advice = AdviceLine()
-        self.setLayout(column(self.field, self.advice, gap=2))
+        lines = [Label(info.description, "caption", "2", wrap=True)] if explained else []
+        self.setLayout(column(self.field, *lines, self.advice, gap=2))
         self.field.value_changed.connect(self._on_value_changed)
         self.field.settled.connect(self._show_problem)
         self.refresh()
 
-    def set_default(self, value: object) -> None:
-        """Another default than the declared one, such as a method's own learning rate."""
-        self.field.set_default(value, SETTINGS[self.path].source)
-
     def refresh(self) -> None:
-        """Show the draft's value and the advice."""
+        """Show the draft's value, what is wrong with it and the advice; hidden where the setting has no effect."""
         value = self._model.draft.get(self.path)
+        problem = self._problem()
+        self.setVisible(bool(problem) or not self._model.is_ignored(self.path))
+        self._follow_default()
         if not self._writing and self.field.value() != value:
             self.field.set_value(value)
         self.field.set_note(self._note(value))
-        note = self._model.rate_note if self.path == "training.learning_rate" else ""
+        if not self.field.control.focus_target().hasFocus() and not self.field.control.problem():
+            self.field.set_error(problem)
+        note = self._model.notes.get(self.path, "")
         advice = next((item for item in self._model.advice if item.path == self.path), None)
         if note:
             self.advice.show_words(note, "info")
         else:
             self.advice.show_advice(advice, QUIET_TONES.get(advice.code, "warn") if advice else "warn")
+
+    def _follow_default(self) -> None:
+        """The default of some settings depends on method and objective."""
+        info, draft, objective = SETTINGS[self.path], self._model.draft, self._model.objective
+        value = defaults_for(method_of(draft), objective).get(self.path, info.default)
+        default = (value, sources_for(objective).get(self.path, info.source))
+        if default != self._default:
+            self._default = default
+            self.field.set_default(*default)
+
+    def _problem(self) -> str:
+        """What is wrong with the draft's value, alone or beside others."""
+        problem = next((found for found in self._model.all_problems if found.path == self.path), None)
+        return "" if problem is None else f"{problem.message[:1].upper()}{problem.message[1:]} {problem.hint}"
 
     def _note(self, value: object) -> str:
         """What an auto stands for now."""
@@ -162,17 +204,15 @@ class SettingRow(QWidget):
 
     def _on_value_changed(self, value: object) -> None:
         control = self.field.control
-        if value is None and isinstance(control, IntControl | FloatControl):
+        if value is None and isinstance(control, IntControl | FloatControl) and not isinstance(control, OptionalFloatControl):
             value = control.line_edit().text()
-        if self.path == "training.learning_rate":
-            self._model.rate_note = ""
+        self._model.notes.pop(self.path, None)
         self._writing = True
         self._model.set(self.path, value)
         self._writing = False
 
     def _show_problem(self, _value: object) -> None:
-        problem = next((found for found in self._model.draft.problems() if found.path == self.path), None)
-        self.field.set_error("" if problem is None else f"{problem.message[:1].upper()}{problem.message[1:]} {problem.hint}")
+        self.field.set_error(self._problem())
 
 
 class SettingsForm(QWidget):
@@ -181,11 +221,12 @@ class SettingsForm(QWidget):
     Args:
         model: The run being set up.
         paths: Which settings, in order.
+        explained: Those of them whose meaning stands below.
     """
 
-    def __init__(self, model: NewRunModel, paths: Sequence[str], parent: QWidget | None = None) -> None:
+    def __init__(self, model: NewRunModel, paths: Sequence[str], explained: Collection[str] = (), parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.rows = {path: SettingRow(model, path) for path in paths}
+        self.rows = {path: SettingRow(model, path, explained=path in explained) for path in paths}
         self.setLayout(column(*self.rows.values(), gap=8))
         model.draft_changed.connect(self.refresh)
         model.memory_changed.connect(self.refresh)
@@ -194,6 +235,10 @@ class SettingsForm(QWidget):
         """Show the draft's values."""
         for shown in self.rows.values():
             shown.refresh()
+
+    def is_empty(self) -> bool:
+        """Whether none of its settings has an effect now."""
+        return all(shown.isHidden() for shown in self.rows.values())
 
 
 class Disclosure(QWidget):

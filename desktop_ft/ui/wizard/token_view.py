@@ -38,11 +38,12 @@ class Token:
 
 
 def tokens_of(row: Mapping[str, object]) -> list[Token]:
-    """The tokens of a row as `desktop_ft.core.data.view` gives it."""
-    texts, labels = cast("list[str]", row["tokens"]), cast("list[int]", row["labels"])
+    """The tokens of a row as `desktop_ft.core.data.view` gives it; of a prompt, which has no labels, none is trained."""
+    texts = cast("list[str]", row["tokens"])
+    labels = cast("list[int]", row.get("labels") or [_IGNORED] * len(texts))
     special = cast("list[bool]", row["special"])
     kept = [Token(text, label != _IGNORED, mark) for text, label, mark in zip(texts, labels, special, strict=True)]
-    return [*kept, *(Token(text, cut=True) for text in cast("list[str]", row["cut_tokens"]))]
+    return [*kept, *(Token(text, cut=True) for text in cast("list[str]", row.get("cut_tokens") or []))]
 
 
 @dataclass(frozen=True)

@@ -71,6 +71,7 @@ CASES: list[tuple[str, Mapping[str, object], Example]] = [
     ("prompts", {"conversations": SHAREGPT[:1], "system": "Be brief."}, Task((SYSTEM, HI[0]))),
     ("prompt_completion", {"input": "Hi", "output": "Hello"}, PromptCompletion("Hi", "Hello")),
     ("prompt_completion", {"prompt": "Hi", "completion": "Hello", "label": "greeting"}, PromptCompletion("Hi", "Hello")),
+    ("prompt_completion", {"prompt": OPENAI[:1], "answer": "Hello"}, PromptCompletion(HI[:1], HI[1:])),
     ("prompt_completion", {"prompt": "Hi", "answer": "Hello"}, PromptCompletion("Hi", "Hello")),
     ("messages", {"messages": OPENAI, "prompt": "Hi"}, Conversation(HI)),
     ("text", {"text": "Hi", "prompt": "Ho"}, PlainText("Hi")),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from desktop_ft.core.config import config_from_values
 from desktop_ft.core.config.objectives import RewardRule
 from desktop_ft.core.rewards.check import rule_problems
 from desktop_ft.core.rewards.patterns import SECONDS_PER_SEARCH
@@ -169,3 +170,12 @@ def test_every_problem_is_found_before_the_start(tmp_path: Path) -> None:
     assert "nowhere.json cannot be read" in problems[4].message
     assert "Retrieval is disabled" in problems[6].message
     assert problems[7].message == "rule 10 (length): min_tokens (30) is above max_tokens (20)."
+
+
+def test_a_schemas_file_counts_from_the_configurations_folder(tmp_path: Path) -> None:
+    written = [{"kind": "json_schema", "schema_source": source} for source in ("person.json", PERSON)]
+    objective = {"kind": "grpo", "rewards": {"rules": written}}
+    values: dict[str, object] = {"model": {"source": "demo"}, "data": {"train": "demo"}, "objective": objective}
+    (tmp_path / "person.json").write_text(PERSON, encoding="utf-8")
+    rules = config_from_values(values, tmp_path, "run").objective.rewards.rules
+    assert [rule.schema_source for rule in rules] == [str(tmp_path / "person.json"), PERSON]

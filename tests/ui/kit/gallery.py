@@ -21,7 +21,8 @@ from desktop_ft.ui.kit import layout as lay
 from desktop_ft.ui.kit.buttons import SegmentedControl, button
 from desktop_ft.ui.kit.chart_box import ChartBox
 from desktop_ft.ui.kit.chips import Chip, VerdictChip
-from desktop_ft.ui.kit.fields import BoolControl, ChoiceControl, FieldRow, FloatControl, IntControl, PathControl, TextControl
+from desktop_ft.ui.kit.field_row import FieldRow
+from desktop_ft.ui.kit.fields import BoolControl, ChoiceControl, FloatControl, IntControl, PathControl, TextControl
 from desktop_ft.ui.kit.memory import GpuBar, MemoryBar, MemoryList, MemoryPart
 from desktop_ft.ui.kit.messages import MessageAction, MessageStrip
 from desktop_ft.ui.kit.plots import CurvePlot, SeriesMark

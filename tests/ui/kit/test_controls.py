@@ -11,7 +11,8 @@ from pytestqt.qtbot import QtBot
 
 from desktop_ft.ui.kit.buttons import Button, SegmentedControl, button
 from desktop_ft.ui.kit.chips import Chip, VerdictChip
-from desktop_ft.ui.kit.fields import BoolControl, ChoiceControl, FieldRow, FloatControl, IntControl, PathControl, TextControl
+from desktop_ft.ui.kit.field_row import FieldRow
+from desktop_ft.ui.kit.fields import BoolControl, ChoiceControl, FloatControl, IntControl, PathControl, TextControl
 from desktop_ft.ui.kit.layout import VerticalScrollPage, column
 from desktop_ft.ui.kit.messages import MessageStrip
 from desktop_ft.ui.kit.tables import Column, ListModel, TableView

@@ -139,3 +139,15 @@ def test_a_plain_label_shows_markup_as_text(themed: ThemeManager, qtbot: QtBot) 
     label = Label("<h1>x</h1>")
     qtbot.addWidget(label)
     assert label.sizeHint().height() < 30
+
+
+def test_a_wrapped_label_gives_room_back_when_its_text_gets_shorter(qtbot: QtBot) -> None:
+    label = Label("One line", wrap=True)
+    qtbot.addWidget(label)
+    label.resize(300, 20)
+    label.show()
+    one_line = label.minimumHeight()
+    label.setText("Many words that need more than a single line " * 5)
+    assert label.minimumHeight() > one_line
+    label.setText("One line")
+    assert label.minimumHeight() == one_line

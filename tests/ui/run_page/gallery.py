@@ -14,15 +14,26 @@ from pathlib import Path
 from PySide6.QtGui import QFont
 from PySide6.QtWidgets import QApplication
 
+from desktop_ft.core.config.objectives import OBJECTIVES
 from desktop_ft.core.workspace import Workspace
 from desktop_ft.jobs.kept_thread import end_threads
+from desktop_ft.jobs.run_model import RunModel
 from desktop_ft.jobs.runs_service import RunsService
 from desktop_ft.ui.kit.text import GIB
 from desktop_ft.ui.kit.theme import theme_manager
 from desktop_ft.ui.run_page import RunPage
+from tests.helpers.objective_runs import fold_objective
 from tests.helpers.synthetic_run import STATES, facts, fold
 
 SIZES = {"wide": (1072, 774), "small": (968, 674)}
+
+
+def _model(name: str, folder: Path) -> RunModel:
+    """A run in this state, or on this objective."""
+    for state in STATES:
+        if state == name:
+            return fold(state, folder)
+    return fold_objective(next(kind for kind in OBJECTIVES if kind == name), folder)
 
 
 def main() -> None:
@@ -30,6 +41,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--font-size", type=int, default=13)
     parser.add_argument("--state", action="append", choices=STATES)
+    parser.add_argument("--objective", action="append", choices=OBJECTIVES, help="instead of a state")
     parser.add_argument("--tab", type=int, default=0)
     parser.add_argument("--mode", action="append", choices=("light", "dark"))
     parser.add_argument("--size", action="append", choices=tuple(SIZES))
@@ -41,8 +53,9 @@ def main() -> None:
     given.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as home:
         service = RunsService(Workspace(Path(home)))
-        for state in given.state or STATES:
-            model = fold(state, Path(home) / state)
+        chosen: list[str] = given.objective or given.state or list(STATES)
+        for state in chosen:
+            model = _model(state, Path(home) / state)
             for size in given.size or SIZES:
                 for mode in given.mode or ("light",):
                     theme_manager().set_mode(mode)

@@ -1,0 +1,1 @@
+"""Proximal policy optimization on one base model, whose roles are adapters."""
