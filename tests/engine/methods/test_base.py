@@ -21,7 +21,7 @@ from desktop_ft.engine.merge import merge_adapter, put_adapter
 from desktop_ft.engine.methods.base import freeze_layers, prepare_base
 from tests.engine.conftest import NewRun
 from tests.engine.helpers import events_of, work
-from tests.helpers.tiny_models import TinySpec, make_model, make_tokenizer
+from tests.helpers.tiny_models import TinySpec, make_model, make_tokenizer, token_id
 
 CPU = DeviceFacts("cpu", "CPU", 0, 0)
 ADDED = ("<|note|>", "<|done|>")
@@ -132,7 +132,7 @@ def moe(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Qwen3MoeConfig(
             vocab_size=320, hidden_size=64, intermediate_size=64, moe_intermediate_size=32, num_hidden_layers=2, num_attention_heads=4,
             num_key_value_heads=2, num_experts=4, num_experts_per_tok=2, tie_word_embeddings=False,
-            eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+            eos_token_id=token_id(tokenizer, "<|im_end|>"), pad_token_id=token_id(tokenizer, "<|pad|>"),
         )
     )  # fmt: skip
     model.save_pretrained(folder)
