@@ -26,6 +26,7 @@ from desktop_ft.core.job import ExportRequest
 from desktop_ft.core.models import ModelInfo, read_model, resolve_model
 from desktop_ft.core.publish import partial_folder, publish
 from desktop_ft.core.resolve import load_resolved
+from desktop_ft.core.reward_model import REWARD_FILE
 from desktop_ft.core.runs import RunDir, open_run
 from desktop_ft.engine.card import CardFacts, write_card
 from desktop_ft.engine.checkpoints import writing
@@ -50,6 +51,7 @@ from desktop_ft.engine.verify import (
 )
 
 if TYPE_CHECKING:
+    from desktop_ft.engine.export_reward import ScoreComparison
     from desktop_ft.engine.jobs import JobWork
 
 TOKENIZER_FILES: Final = (
@@ -65,7 +67,7 @@ _QUANTIZED_BYTES: Final = 1.0
 
 
 @dataclass(frozen=True)
-class _Source:
+class Source:
     """What is exported and on what it stands."""
 
     run: RunDir
@@ -106,7 +108,7 @@ def export(request: ExportRequest, work: JobWork, device: DeviceFacts) -> None:
     info = read_model(base)
     check_base(run, base)
     plan = plan_export(run, request, base)
-    source = _Source(run, config, base, info, plan, trained_dtype(run, config, base, plan.trained), _four_bit(config, info, device))
+    source = Source(run, config, base, info, plan, trained_dtype(run, config, base, plan.trained), _four_bit(config, info, device))
     with partial_folder(request.out.absolute()) as partial:
         comparison = _write_adapter(source, partial, work) if request.to == "adapter" else _write_merged(source, partial, work, device)
         work.enter("save", "Writing the model card")
@@ -150,7 +152,7 @@ def _changed(base: Path, name: str, before: str | None, now: str | None) -> Desk
 # --- the adapter alone -----------------------------------------------------------------------------------------------------
 
 
-def _write_adapter(source: _Source, out: Path, work: JobWork) -> None:
+def _write_adapter(source: Source, out: Path, work: JobWork) -> None:
     work.enter("export", "Copying the adapter")
     with writing(out), plain_adapter(source.plan.trained.folder) as trained:
         settings = cast("dict[str, object]", json.loads((trained / "adapter_config.json").read_text(encoding="utf-8")))
@@ -160,12 +162,17 @@ def _write_adapter(source: _Source, out: Path, work: JobWork) -> None:
         copy_files(source.tokenizer, out, TOKENIZER_FILES)
         if source.four_bit is not None:
             keep_quantization(source.four_bit.quantization, out)
+        copy_files(trained, out, (REWARD_FILE,))
 
 
 # --- one plain model --------------------------------------------------------------------------------------------------------
 
 
-def _write_merged(source: _Source, out: Path, work: JobWork, device: DeviceFacts) -> Comparison:
+def _write_merged(source: Source, out: Path, work: JobWork, device: DeviceFacts) -> Comparison | ScoreComparison:
+    if source.config.objective.kind == "reward":
+        from desktop_ft.engine.export_reward import write_merged_reward
+
+        return write_merged_reward(source, out, work, device)
     reference = _reference(source, work, device)
     plan = source.plan
     work.enter("export", "Merging the adapter into the base model" if plan.trained.is_adapter else "Writing the trained weights")
@@ -203,7 +210,7 @@ def copy_files(source: Path, target: Path, patterns: tuple[str, ...]) -> None:
         shutil.copyfile(path, copy)
 
 
-def _reference(source: _Source, work: JobWork, device: DeviceFacts) -> _Reference:
+def _reference(source: Source, work: JobWork, device: DeviceFacts) -> _Reference:
     """Let the trained model read held-out text, as it was trained: base and adapter apart, in the format of the training."""
     work.enter("load", "Loading the trained model")
     dtype, trained = source.trained_in, source.plan.trained
@@ -211,12 +218,12 @@ def _reference(source: _Source, work: JobWork, device: DeviceFacts) -> _Referenc
         loaded = load_with_adapter(source.base, trained.folder, dtype, source.four_bit)
     else:
         loaded = load_model(trained.folder, dtype)
-    model = _placed(loaded, source.base_info.num_parameters * DTYPE_BYTES[dtype], device)
+    model = placed(loaded, source.base_info.num_parameters * DTYPE_BYTES[dtype], device)
     work.enter("export", "Reading held-out text with the trained model")
     probes = _probes(source, model, load_hf_tokenizer(source.tokenizer), work)
     result = _Reference(probes, distributions(model, _counted(probes, work)), dtype)
     del model, loaded
-    _free(device)
+    free_device(device)
     return result
 
 
@@ -237,14 +244,15 @@ def _four_bit(config: RunConfig, base: ModelInfo, device: DeviceFacts) -> FourBi
     return FourBit(quantization, device if has_room else DeviceFacts("cpu", "CPU", 0, 0))
 
 
-def _placed(model: torch.nn.Module, num_bytes: int, device: DeviceFacts) -> torch.nn.Module:
+def placed(model: torch.nn.Module, num_bytes: int, device: DeviceFacts) -> torch.nn.Module:
     """On the GPU where it has room beside whatever else runs there, else where it is."""
     if device.kind in {"cuda", "rocm"} and device.free_bytes > num_bytes * _ROOM_ON_DEVICE:
         return model.to("cuda:0")
     return model
 
 
-def _free(device: DeviceFacts) -> None:
+def free_device(device: DeviceFacts) -> None:
+    """Give back what a model that was let go held."""
     gc.collect()
     if device.kind in {"cuda", "rocm"}:
         torch.cuda.empty_cache()
@@ -258,10 +266,10 @@ def _counted(probes: list[Probe], work: JobWork) -> Iterator[Probe]:
 
 def _compare(reference: _Reference, out: Path, plan: ExportPlan, device: DeviceFacts) -> Comparison:
     loaded = load_model(out, plan.dtype)
-    model = _placed(loaded, plan.num_bytes, device)
+    model = placed(loaded, plan.num_bytes, device)
     result = compare_distributions(reference.distributions, distributions(model, reference.probes), len(reference.probes))
     del model, loaded
-    _free(device)
+    free_device(device)
     return result
 
 
@@ -310,7 +318,7 @@ def differences(comparison: Comparison, limit: float, *, template_equal: bool, s
 # --- held-out text ------------------------------------------------------------------------------------------------------------
 
 
-def _probes(source: _Source, model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, work: JobWork) -> list[Probe]:
+def _probes(source: Source, model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, work: JobWork) -> list[Probe]:
     """Held-out examples of the run; where there are fewer than eight, prompts as well, answered by the trained model."""
     examples = held_out_examples(source.config, source.base, work)
     probes = probes_of_examples((example.input_ids, example.labels) for example in examples)
