@@ -9,15 +9,17 @@ from typing import Annotated, Final
 import typer
 
 from desktop_ft.commands.console import EXIT_MISTAKE, note, print_json, say
-from desktop_ft.commands.options import JsonOption, SetOption, with_overrides
+from desktop_ft.commands.options import JsonOption, SetOption, checkpoint_step, find_run, with_overrides
 from desktop_ft.core.config import DEMO, Draft, dump_config, json_schema, load_config, validate
 from desktop_ft.core.config.combinations import REWARDED
 from desktop_ft.core.config.defaults import METHODS, changes_for, with_defaults
 from desktop_ft.core.config.files import Values, set_value
 from desktop_ft.core.config.ignored import ignored_settings
 from desktop_ft.core.config.objectives import OBJECTIVES
+from desktop_ft.core.continuing import continue_from
 from desktop_ft.core.errors import ConfigError
 from desktop_ft.core.presets import damaged_presets, list_presets, load_preset
+from desktop_ft.core.runs import RunDir
 
 app = typer.Typer(no_args_is_help=True)
 EXAMPLE_RULE: Final = {"kind": "length", "max_tokens": 64}
@@ -29,17 +31,46 @@ def new(
     objective: Annotated[str | None, typer.Option(help=f"What signal to train on: {', '.join(OBJECTIVES)}. By default sft.")] = None,
     method: Annotated[str | None, typer.Option(help=f"How much of the model to change: {', '.join(METHODS)}. By default lora.")] = None,
     preset: Annotated[str | None, typer.Option(metavar="NAME", help="Begin with a preset; `config presets` lists them.")] = None,
-    model: Annotated[str, typer.Option(help="Folder, Hub id, or demo.")] = DEMO,
-    data: Annotated[str, typer.Option(help="File of examples, or demo.")] = DEMO,
+    model: Annotated[str | None, typer.Option(help="Folder, Hub id, or demo. By default demo.")] = None,
+    data: Annotated[str | None, typer.Option(help="File of examples, or demo. By default demo.")] = None,
+    from_run: Annotated[
+        str | None, typer.Option("--from-run", metavar="RUN", help="Go on from what this run trained; a reward run judges the answers.")
+    ] = None,
+    checkpoint: Annotated[
+        str | None, typer.Option(metavar="STEP", help="With --from-run: step of a checkpoint of it, or 'best'; by default its result.")
+    ] = None,
     overrides: SetOption = None,
 ) -> None:
     """Print a run's file with every setting and its default.
 
     Defaults such as the learning rate follow the method and the objective.
     """
-    values: Values = {**(load_preset(preset).settings if preset else {}), "model": {"source": model}, "data": {"train": data}}
+    if checkpoint is not None and from_run is None:
+        raise typer.BadParameter("--checkpoint belongs to --from-run.")
+    values: Values = {
+        **(load_preset(preset).settings if preset else {}),
+        "model": {"source": model or DEMO},
+        "data": {"train": data or DEMO},
+    }
+    if from_run is not None:
+        values = _continued(values, find_run(from_run), objective, checkpoint, model=model, data=data)
     values = with_overrides(_with_kinds(values, objective, method), overrides)
     say(dump_config(validate(with_defaults(_with_rewards(values)), "the options")).rstrip("\n"))
+
+
+def _continued(
+    values: Values, run: RunDir, objective: str | None, checkpoint: str | None, *, model: str | None, data: str | None
+) -> Values:
+    """Settings that go on from a run; data that is named counts more than the run's own."""
+    if model is not None:
+        raise typer.BadParameter("The model is that of the run; leave out --model or --from-run.")
+    if objective is not None and objective not in OBJECTIVES:
+        raise typer.BadParameter(f"'{objective}' is no objective. Known: {', '.join(OBJECTIVES)}.")
+    wanted = objective or run.config().objective.kind
+    for path, value in continue_from(run, wanted, checkpoint_step(run, checkpoint)).items():
+        if data is None or path.partition(".")[0] != "data":
+            values = set_value(values, path, value)
+    return values
 
 
 def _with_kinds(values: Values, objective: str | None, method: str | None) -> Values:

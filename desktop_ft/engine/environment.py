@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import platform
-from collections.abc import Mapping
 from importlib import metadata
-from typing import Final, cast
+from typing import Final
 
 from desktop_ft import __version__
+from desktop_ft.core.base_model import Hashes, recorded_hashes
 from desktop_ft.core.device import DeviceFacts
 from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.core.files import write_json
@@ -16,7 +15,6 @@ from desktop_ft.core.runs import RunDir
 
 ENVIRONMENT_VERSION: Final = 1
 _LIBRARIES: Final = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers", "safetensors")
-Hashes = Mapping[str, str | None]
 
 
 def describe(device: DeviceFacts, model_path: str, hashes: Hashes) -> dict[str, object]:
@@ -36,16 +34,6 @@ def describe(device: DeviceFacts, model_path: str, hashes: Hashes) -> dict[str, 
 def record(run: RunDir, device: DeviceFacts, model_path: str, hashes: Hashes) -> None:
     """Write environment.json."""
     write_json(run.environment_file, describe(device, model_path, hashes))
-
-
-def recorded_hashes(run: RunDir) -> Hashes:
-    """What the run started with; empty where nothing was written."""
-    try:
-        value = cast("object", json.loads(run.environment_file.read_text(encoding="utf-8")))
-    except (OSError, ValueError):
-        return {}
-    hashes = cast("dict[str, object]", value).get("hashes") if isinstance(value, dict) else None
-    return cast("Hashes", hashes) if isinstance(hashes, dict) else {}
 
 
 def check_unchanged(run: RunDir, hashes: Hashes) -> None:

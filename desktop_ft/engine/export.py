@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, cast
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from desktop_ft.core.base_model import MODEL_CONFIG, MODEL_WEIGHTS, base_hashes
+from desktop_ft.core.base_model import MODEL_CONFIG, MODEL_WEIGHTS, base_hashes, recorded_hashes
 from desktop_ft.core.config import DEMO, RunConfig
 from desktop_ft.core.data.tokenise import TokenisedExample
 from desktop_ft.core.data.tokenizer import load_tokenizer
@@ -30,7 +30,6 @@ from desktop_ft.core.reward_model import REWARD_FILE
 from desktop_ft.core.runs import RunDir, open_run
 from desktop_ft.engine.card import CardFacts, write_card
 from desktop_ft.engine.checkpoints import writing
-from desktop_ft.engine.environment import recorded_hashes
 from desktop_ft.engine.examples import load_examples
 from desktop_ft.engine.load import load_hf_tokenizer
 from desktop_ft.engine.merge import FourBit, load_model, load_with_adapter, merged_model, save_model, write_generation_config

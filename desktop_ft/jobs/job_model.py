@@ -18,6 +18,7 @@ from desktop_ft.core.events import (
     Progress,
     RunFinished,
     RunStarted,
+    SampleDone,
     Verified,
     WarningRaised,
 )
@@ -41,6 +42,7 @@ class JobModel(QObject):
         done: How far the phase is, of ``total`` (0: unknown).
         verified: The comparison of the export with the trained model; None before it.
         exported: What is complete on disk; several where the job writes several.
+        samples: Answers that were written or scored, in order.
         warnings: As they came.
         error: What ended it; None where all is well.
         error_details: Traceback or console tail for "Details".
@@ -61,6 +63,7 @@ class JobModel(QObject):
         self.total = 0
         self.verified: Verified | None = None
         self.exported: list[Exported] = []
+        self.samples: list[SampleDone] = []
         self.warnings: list[WarningRaised] = []
         self.error: DesktopFtError | None = None
         self.error_details = ""
@@ -126,6 +129,9 @@ class JobModel(QObject):
                 self._changed.add("result")
             case Exported():
                 self.exported.append(event)
+                self._changed.add("result")
+            case SampleDone():
+                self.samples.append(event)
                 self._changed.add("result")
             case WarningRaised():
                 self.warnings.append(event)

@@ -13,6 +13,7 @@ from desktop_ft.core.config import load_config
 from desktop_ft.core.config.defaults import METHODS, MethodName, default_rate
 from desktop_ft.core.config.objectives import OBJECTIVES, ObjectiveName
 from tests.commands.conftest import Run
+from tests.helpers.tiny_runs import make_run
 
 
 @pytest.mark.parametrize("method, rate", [("lora", 2e-4), ("full", 1e-5)])
@@ -92,3 +93,26 @@ def test_check_names_what_has_no_effect(desktop_ft: Run, tmp_path: Path) -> None
     ignored = cast("list[dict[str, str]]", desktop_ft("config", "check", path, "--json").json["ignored"])
     assert [item["path"] for item in ignored] == ["objective.dpo.beta"]
     assert "objective.dpo.beta has no effect" in desktop_ft("config", "check", path).err
+
+
+def test_new_goes_on_from_a_run(desktop_ft: Run, tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    result = desktop_ft("config", "new", "--from-run", run.path, "--objective", "dpo", "--data", "pairs.jsonl")
+    values = yaml.safe_load(result.out)
+    assert values["model"]["adapter"] == str(run.adapter)
+    assert values["objective"]["kind"] == "dpo"
+    assert values["training"]["learning_rate"] == 5e-6
+    assert values["data"]["train"].endswith("pairs.jsonl")
+
+    same = yaml.safe_load(desktop_ft("config", "new", "--from-run", run.path).out)
+    assert same["objective"]["kind"] == "sft"
+    assert same["data"]["train"].endswith("chats.jsonl")
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--checkpoint", "4"), ("--from-run", "RUN", "--model", "demo"), ("--from-run", "RUN", "--objective", "magic")]
+)
+def test_what_does_not_go_with_a_run_is_a_mistake(arguments: tuple[str, ...], desktop_ft: Run, tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    result = desktop_ft("config", "new", *(str(run.path) if argument == "RUN" else argument for argument in arguments))
+    assert result.status == 2

@@ -6,13 +6,14 @@ The window may put them into its menu bar; their shortcuts work while the page i
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QAction, QGuiApplication, QKeySequence
 from PySide6.QtWidgets import QWidget
 
 from desktop_ft.core.errors import DesktopFtError
+from desktop_ft.core.retry import apply_retry
 from desktop_ft.jobs.run_model import RunModel
 from desktop_ft.jobs.runs_service import RunsService
 from desktop_ft.ui.folders import open_folder
@@ -67,6 +68,22 @@ class RunActions(QObject):
         action.triggered.connect(on_triggered)
         self._page.addAction(action)
         return action
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """Variables that engines get besides, such as which card to use."""
+        return self._service.environment
+
+    def retry_smaller(self) -> None:
+        """Go on after a full memory with half the micro-batch; the change is written down before the engine starts."""
+        if self._model is None:
+            return
+        try:
+            apply_retry(self._model.run)
+        except DesktopFtError as error:
+            self.error_raised.emit(error)
+            return
+        self._service.resume(self._model.run.path)
 
     def was_paused(self) -> bool:
         """Whether the run shown was stopped with Pause while this page lived."""

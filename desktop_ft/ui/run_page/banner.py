@@ -14,7 +14,11 @@ from desktop_ft.ui.kit.text import Label
 
 
 class ErrorBanner(QFrame):
-    """Hidden while all is well."""
+    """Hidden while all is well.
+
+    Attributes:
+        offer: A way out of this very error, such as a smaller micro-batch; hidden while there is none.
+    """
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -27,7 +31,11 @@ class ErrorBanner(QFrame):
         self._details.hide()
         self.toggle = button(self.tr("Details"), "link", on_click=self.toggle_details)
         self._copy = button(self.tr("Copy"), "link", on_click=self._on_copy_clicked)
-        head = row((column(row(self._title, None, self.toggle, self._copy), self._text, gap=2), 1))
+        self.offer = button("", icon_name="play")
+        self.offer.hide()
+        self._offer_text = Label("", tone="2", wrap=True)
+        self._offer_text.hide()
+        head = row((column(row(self._title, None, self.toggle, self._copy), self._text, self._offer_text, row(self.offer, None), gap=2), 1))
         icon = column(IconLabel("octagon-x", "bad", 20), None)
         self.setLayout(column(row(icon, (head, 1), gap=10), self._details, gap=8, pad=(12, 8, 8, 10)))
         self.hide()
@@ -48,6 +56,18 @@ class ErrorBanner(QFrame):
         if self._details.toPlainText() != details:
             self._details.setPlainText(details)
         self.toggle.setVisible(bool(details))
+
+    def show_offer(self, words: str, meaning: str) -> None:
+        """Offer a way out with what it means, or take the offer away."""
+        if words:
+            self.offer.setText(words)
+            self._offer_text.setText(meaning)
+        self.offer.setVisible(bool(words))
+        self._offer_text.setVisible(bool(words))
+
+    def offer_text(self) -> str:
+        """What the offer means; empty while there is none."""
+        return "" if self._offer_text.isHidden() else self._offer_text.text()
 
     def toggle_details(self) -> None:
         """Show or hide the technical text."""

@@ -10,6 +10,7 @@ from desktop_ft.core.config import RunConfig
 from desktop_ft.core.device import DeviceFacts, DeviceKind
 from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.core.resolve import Resolved, load_resolved
+from desktop_ft.core.retry import RetryOffer, retry_offer
 from desktop_ft.core.runs import RunDir
 
 
@@ -28,14 +29,26 @@ class RunFacts:
 
     resolved: Resolved | None = None
     prediction: Prediction | None = None
+    offer: RetryOffer | None = None
 
 
 def read_facts(run: RunDir, config: RunConfig | None) -> RunFacts:
-    """Read resolved.yaml and compute the estimate for the device that the run was started on; never raises for what is missing."""
+    """Read resolved.yaml, compute the estimate for the device that the run was started on, and look for a way out of a full memory.
+
+    Never raises for what is missing.
+    """
     resolved = _resolved(run)
     settings = resolved.config if resolved is not None else config
     device = recorded_device(run)
-    return RunFacts(resolved, None if settings is None or device is None else _predict(settings, device))
+    prediction = None if settings is None or device is None else _predict(settings, device)
+    return RunFacts(resolved, prediction, _offer(run) if resolved is not None else None)
+
+
+def _offer(run: RunDir) -> RetryOffer | None:
+    try:
+        return retry_offer(run)
+    except DesktopFtError:
+        return None
 
 
 def _resolved(run: RunDir) -> Resolved | None:

@@ -31,11 +31,12 @@ from desktop_ft.ui.run_page.health_box import HealthBox, SampleBox
 from desktop_ft.ui.run_page.metrics import REWARDED, headline
 from desktop_ft.ui.run_page.progress import Figures, ProgressLines
 from desktop_ft.ui.run_page.samples_tab import SamplesTab
+from desktop_ft.ui.run_page.scorer_tab import ScorerTab, has_result
 from desktop_ft.ui.run_page.words import WRONG_STAGES, Stage, facts_line, objective_of, progress_words, stage_of
 
 REFRESH_MS: Final = 100
 HEALTH_MS: Final = 1000
-CURVES, SAMPLES, EVENTS, CONFIGURATION, FILES = range(5)
+CURVES, SAMPLES, EVENTS, CONFIGURATION, FILES, SCORER = range(6)
 _SIDE_EM: Final = 21
 
 
@@ -73,6 +74,7 @@ class RunPage(QFrame):
         self.progress, self.figures = ProgressLines(), Figures()
         self.charts, self.health, self.sample = Charts(), HealthBox(), SampleBox()
         self.samples, self.events, self.config, self.files = SamplesTab(), EventsTab(), ConfigTab(), FilesTab()
+        self.scorer = ScorerTab()
         self.tabs, self._stack = self._new_tabs()
         self._lay_out()
         self._refresh_timer = self._new_timer(REFRESH_MS, self._on_refresh_due)
@@ -87,8 +89,8 @@ class RunPage(QFrame):
         tabs.setExpanding(False)
         tabs.setUsesScrollButtons(False)
         tabs.setAccessibleName(self.tr("Parts of the run"))
-        names = (self.tr("Curves"), self.tr("Samples"), self.tr("Events"), self.tr("Configuration"), self.tr("Files"))
-        for name, page in zip(names, (self._new_curves(), self.samples, self.events, self.config, self.files), strict=True):
+        names = (self.tr("Curves"), self.tr("Samples"), self.tr("Events"), self.tr("Configuration"), self.tr("Files"), self.tr("Try it"))
+        for name, page in zip(names, (self._new_curves(), self.samples, self.events, self.config, self.files, self.scorer), strict=True):
             tabs.addTab(name)
             stack.addWidget(page)
         tabs.currentChanged.connect(self._on_tab_changed)
@@ -123,6 +125,8 @@ class RunPage(QFrame):
         self.run_actions.discarded.connect(self.back_requested)
         self.charts.error_raised.connect(self.error_raised)
         self.files.crashed.connect(self.crashed)
+        self.scorer.error_raised.connect(self.error_raised)
+        self.banner.offer.clicked.connect(self.run_actions.retry_smaller)
         self.files.open_folder.clicked.connect(self.run_actions.open_folder.trigger)
         self.samples.sample_now.clicked.connect(self.run_actions.sample.trigger)
         self.header.back.clicked.connect(self.back_requested)
@@ -132,9 +136,13 @@ class RunPage(QFrame):
     def _new_tab_action(self, text: str, keys: str, places: int) -> QAction:
         action = QAction(text, self)
         action.setShortcut(QKeySequence(keys))
-        action.triggered.connect(lambda: self.tabs.setCurrentIndex((self.tabs.currentIndex() + places) % self.tabs.count()))
+        action.triggered.connect(lambda: self._go_to_tab(places))
         self.addAction(action)
         return action
+
+    def _go_to_tab(self, places: int) -> None:
+        shown = [at for at in range(self.tabs.count()) if self.tabs.isTabVisible(at)]
+        self.tabs.setCurrentIndex(shown[(shown.index(self.tabs.currentIndex()) + places) % len(shown)])
 
     # --- the run ---------------------------------------------------------------------------------------------------------
 
@@ -157,6 +165,8 @@ class RunPage(QFrame):
         self.header.set_name(model.run.path.name if model.config is None else model.config.name)
         self.charts.set_run(model)
         self.files.set_run(model.run)
+        self.scorer.set_run(model.run, self.run_actions.environment)
+        self._show_scorer(model)
         self._read_facts()
         self.refresh_now()
         self._refresh_health()
@@ -231,8 +241,10 @@ class RunPage(QFrame):
 
     def _on_status_changed(self) -> None:
         """A state shows at once."""
-        if self._facts.resolved is None:
+        if self._facts.resolved is None or (self._model is not None and self._model.status == "failed"):
             self._read_facts()
+        if self._model is not None:
+            self._show_scorer(self._model)
         self.refresh_now()
 
     def _on_changed(self) -> None:
@@ -267,8 +279,20 @@ class RunPage(QFrame):
         self.samples.sample_now.set_reason("" if self.run_actions.sample.isEnabled() else self.run_actions.sample.whatsThis())
         self.progress.show_words(progress_words(model, stage))
         self.banner.show_error(model.error if stage in WRONG_STAGES else None, model.error_details)
+        offer = self._facts.offer if stage == "failed" else None
+        self.banner.show_offer(
+            "" if offer is None else self.tr("Resume with micro-batch {0}").format(offer.micro_batch_size),
+            "" if offer is None else offer.message,
+        )
         self._refresh_tab(model)
         self._refresh_figures(model)
+
+    def _show_scorer(self, model: RunModel) -> None:
+        """Answers can be scored once a reward run has a result."""
+        can_score = objective_of(model) == "reward" and not model.is_live and has_result(model.run)
+        if not can_score and self.tabs.currentIndex() == SCORER:
+            self.tabs.setCurrentIndex(CURVES)
+        self.tabs.setTabVisible(SCORER, can_score)
 
     def _refresh_tab(self, model: RunModel) -> None:
         match self.tabs.currentIndex():

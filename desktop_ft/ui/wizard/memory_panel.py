@@ -262,5 +262,12 @@ def phase_name(phase: str) -> str:
         "last block": QCoreApplication.translate("memory_panel", "the backward pass"),
         "embedding": QCoreApplication.translate("memory_panel", "the backward pass"),
         "optimizer": QCoreApplication.translate("memory_panel", "the optimizer step"),
+        "reference": QCoreApplication.translate("memory_panel", "the reference's pass"),
+        "sampling": QCoreApplication.translate("memory_panel", "sampling the answers"),
     }
-    return words[phase]
+    stages = {
+        "reward model": QCoreApplication.translate("memory_panel", "{0} of the reward model"),
+        "policy": QCoreApplication.translate("memory_panel", "{0} of the policy"),
+    }
+    stage, _, rest = phase.rpartition(", ")
+    return stages[stage].format(words[rest]) if stage else words[rest]

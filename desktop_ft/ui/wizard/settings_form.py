@@ -26,7 +26,7 @@ from desktop_ft.ui.kit.fields import (
 from desktop_ft.ui.kit.layout import column
 from desktop_ft.ui.kit.text import Label, format_learning_rate
 from desktop_ft.ui.wizard.notices import AdviceLine
-from desktop_ft.ui.wizard.words import choice_word, setting_name
+from desktop_ft.ui.wizard.words import choice_word, setting_name, value_at
 
 AUTO: Final = "auto"
 QUIET_TONES: Final[Mapping[str, str]] = {"dora_slow": "info"}
@@ -151,6 +151,7 @@ class SettingRow(QWidget):
         self.path = path
         self._model = model
         self._writing = False
+        self._has_effect = True
         self.field = FieldRow(setting_name(path), control_for(info), info.description, unit=info.unit if unit is None else unit)
         self._default: tuple[object, str] | None = None
         self.advice = AdviceLine()
@@ -160,11 +161,19 @@ class SettingRow(QWidget):
         self.field.settled.connect(self._show_problem)
         self.refresh()
 
+    @property
+    def has_effect(self) -> bool:
+        """Whether the setting counts with the others as they are."""
+        return self._has_effect
+
     def refresh(self) -> None:
         """Show the draft's value, what is wrong with it and the advice; hidden where the setting has no effect."""
         value = self._model.draft.get(self.path)
         problem = self._problem()
-        self.setVisible(bool(problem) or not self._model.is_ignored(self.path))
+        has_effect = bool(problem) or not self._model.is_ignored(self.path)
+        if has_effect != self._has_effect:  # a new row has no parent yet: showing it would open a window
+            self._has_effect = has_effect
+            self.setVisible(has_effect)
         self._follow_default()
         if not self._writing and self.field.value() != value:
             self.field.set_value(value)
@@ -197,8 +206,7 @@ class SettingRow(QWidget):
         resolved = self._model.resolved
         if value != AUTO or resolved is None or self.path not in resolved.reasons:
             return ""
-        section, _, key = self.path.partition(".")
-        found = cast("object", getattr(getattr(resolved.config, section), key))
+        found = value_at(resolved.config, self.path)
         words = {True: choice_word("on"), False: choice_word("off")}.get(found, str(found)) if isinstance(found, bool) else str(found)
         return self.tr("auto: {0}").format(words)
 
@@ -238,7 +246,7 @@ class SettingsForm(QWidget):
 
     def is_empty(self) -> bool:
         """Whether none of its settings has an effect now."""
-        return all(shown.isHidden() for shown in self.rows.values())
+        return not any(shown.has_effect for shown in self.rows.values())
 
 
 class Disclosure(QWidget):
