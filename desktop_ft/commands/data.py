@@ -10,6 +10,7 @@ import typer
 from desktop_ft.commands.console import note, out, print_json, say
 from desktop_ft.commands.options import JsonOption
 from desktop_ft.core.config import DEMO
+from desktop_ft.core.config.objectives import OBJECTIVES, ObjectiveName
 from desktop_ft.core.models import resolve_model
 from desktop_ft.core.preflight import resolve_data
 from desktop_ft.core.worker_client import run_task
@@ -18,6 +19,7 @@ app = typer.Typer(no_args_is_help=True)
 
 _WORK_SECONDS: Final = 3600.0
 FileArgument = Annotated[str, typer.Argument(metavar="FILE", help="A file of examples (JSON lines, JSON, CSV, Parquet), or demo.")]
+ObjectiveOption = Annotated[str | None, typer.Option(help="What it is to teach: sft, dpo ... Without it: that for which the file is made.")]
 FormatOption = Annotated[str, typer.Option("--format", help="How the rows are laid out; auto: recognised from the columns.")]
 ColumnsOption = Annotated[list[str] | None, typer.Option("--column", metavar="ROLE=COLUMN", help="Which column plays a role.")]
 
@@ -29,12 +31,13 @@ def inspect(
     max_length: Annotated[int | None, typer.Option(min=1, help="Longest example, tokens; needs --model.")] = None,
     format_name: FormatOption = "auto",
     columns: ColumnsOption = None,
+    objective: ObjectiveOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Format, columns, counts, lengths and findings of a file."""
     if max_length is not None and model is None:
         raise typer.BadParameter("--max-length counts tokens, which needs --model.")
-    payload = _payload(file, model, format_name, columns)
+    payload = _payload(file, model, format_name, columns, objective)
     report = run_task("inspect", {**payload, "max_length": max_length}, _WORK_SECONDS)
     if as_json:
         print_json(report)
@@ -50,11 +53,12 @@ def view(
     rows: Annotated[int, typer.Option(min=1, help="How many rows.")] = 3,
     format_name: FormatOption = "auto",
     columns: ColumnsOption = None,
+    objective: ObjectiveOption = None,
     whole: Annotated[bool, typer.Option("--whole-conversation", help="Learn the questions too (assistant_only_loss: false).")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Token ids, text and labels exactly as the trainer will see them."""
-    payload = _payload(file, model, format_name, columns)
+    payload = _payload(file, model, format_name, columns, objective)
     result = run_task("view", {**payload, "max_length": max_length, "rows": rows, "assistant_only_loss": not whole}, _WORK_SECONDS)
     if as_json:
         print_json(result)
@@ -65,11 +69,14 @@ def view(
         _show_row(row)
 
 
-def _payload(file: str, model: str | None, format_name: str, columns: list[str] | None) -> dict[str, object]:
-    path = resolve_data(file)
+def _payload(file: str, model: str | None, format_name: str, columns: list[str] | None, objective: str | None) -> dict[str, object]:
+    known: ObjectiveName | None = next((name for name in OBJECTIVES if name == objective), None)
+    if objective is not None and known is None:
+        raise typer.BadParameter(f"There is no objective '{objective}'; there are {', '.join(OBJECTIVES)}.")
+    path = resolve_data(file, "sft" if known is None else known)
     roles = dict(_role(text) for text in columns or ())
     folder = None if model is None else str(resolve_model(model))
-    return {"path": str(path.absolute()), "model_dir": folder, "format": format_name, "columns": roles}
+    return {"path": str(path.absolute()), "model_dir": folder, "format": format_name, "columns": roles, "objective": known}
 
 
 def _role(text: str) -> tuple[str, str]:
@@ -90,18 +97,33 @@ def _show_report(file: str, report: Mapping[str, object]) -> None:
 
 
 def _show_row(row: Mapping[str, object]) -> None:
-    """One row with what is learnt in bold and what is only read dimmed."""
+    """One row, as `desktop_ft.core.data.view` describes it."""
+    place = f"row {cast('int', row['row']) + 1}"
+    left_out = ", left out" if row["is_left_out"] else ""
+    match row["kind"]:
+        case "pair":
+            for side in ("chosen", "rejected"):
+                _show_sequence(f"{place}, {side}{left_out}", cast("Mapping[str, object]", row[side]))
+        case "judgment":
+            _show_sequence(f"{place}, {'good' if row['is_good'] else 'bad'}{left_out}", row)
+        case "prompt":
+            answer = "" if row["answer"] is None else f", right answer: {row['answer']}"
+            num_tokens = len(cast("list[int]", row["input_ids"]))
+            out.print(f"{place}, prompt{left_out}: {num_tokens} tokens{answer}", style="underline", markup=False)
+            out.print(str(row["text"]), markup=False)
+        case _:
+            _show_sequence(f"{place}{left_out}", row)
+
+
+def _show_sequence(heading: str, sequence: Mapping[str, object]) -> None:
+    """A sequence with what is learnt in bold and what is only read dimmed."""
     from rich.text import Text
 
-    ids, labels = cast("list[int]", row["input_ids"]), cast("list[int]", row["labels"])
-    cut = ", cut" if row["truncated"] else ""
-    stop = "learns to stop" if row["ends_with_eos"] else "does not learn to stop"
-    out.print(
-        f"row {cast('int', row['row']) + 1}: {len(ids)} tokens, {row['num_supervised']} learnt{cut}, {stop}",
-        style="underline",
-        markup=False,
-    )
+    ids, labels = cast("list[int]", sequence["input_ids"]), cast("list[int]", sequence["labels"])
+    cut = ", cut" if sequence["truncated"] else ""
+    stop = "learns to stop" if sequence["ends_with_eos"] else "does not learn to stop"
+    out.print(f"{heading}: {len(ids)} tokens, {sequence['num_supervised']} learnt{cut}, {stop}", style="underline", markup=False)
     text = Text()
-    for token, label in zip(cast("list[str]", row["tokens"]), labels, strict=True):
+    for token, label in zip(cast("list[str]", sequence["tokens"]), labels, strict=True):
         text.append(token, style="dim" if label < 0 else "bold green")
     out.print(text)

@@ -83,6 +83,7 @@ def _verification(verified: Verified) -> dict[str, object]:
         "top1_agreement": verified.top1_agreement,
         "mean_kl": verified.mean_kl,
         "max_kl": verified.max_kl,
+        "max_score_difference": verified.max_score_difference,
         "chat_template_equal": verified.chat_template_equal,
         "stop_token_ok": verified.stop_token_ok,
     }
@@ -95,7 +96,10 @@ def show_export(result: dict[str, object], *, as_json: bool) -> None:
         return
     say(f"Exported to {result['path']} ({size_words(cast('int', result['bytes']))})")
     found = cast("dict[str, object] | None", result["verification"])
-    if found is not None:
+    if found is not None and found["max_score_difference"] is not None:
+        difference = number_words(cast("float", found["max_score_difference"]), 6)
+        say(f"Compared with the trained model on {found['prompts']} texts: largest difference of a score {difference}")
+    elif found is not None:
         agreement = cast("float | None", found["top1_agreement"])
         same = "not measured" if agreement is None else f"{agreement:.2%}"
         mean, largest = (number_words(cast("float | None", found[name]), 6) for name in ("mean_kl", "max_kl"))

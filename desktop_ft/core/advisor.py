@@ -14,6 +14,7 @@ from desktop_ft.core.config.defaults import MethodName, defaults_for
 from desktop_ft.core.config.objectives import ObjectiveName
 from desktop_ft.core.data.signals import Signal
 from desktop_ft.core.device import DeviceFacts
+from desktop_ft.core.device_check import BITSANDBYTES_DEVICES
 from desktop_ft.core.memory import Verdict, estimate
 from desktop_ft.core.models import ModelInfo
 
@@ -23,6 +24,8 @@ BROAD_SHIFT_TOKENS: Final = 20_000_000
 """Of plain text: from here on an adapter's capacity begins to bind (Schulman et al. 2025, on capacity and tokens)."""
 UNCERTAIN_SHARE: Final = 0.05
 """Share of prompts whose pairs contradict each other from which preferences count as uncertain."""
+CONTRADICTIONS: Final = ("swapped_pairs", "label_conflicts")
+"""Findings about rows whose judgment another row contradicts."""
 FEW_PAIRS: Final = 200
 _NEEDS_RULES: Final = frozenset({"grpo", "rloo", "ppo"})
 SMALLEST_QLORA_PARAMETERS: Final = 1_000_000_000
@@ -95,7 +98,7 @@ def sketch_of(report: Mapping[str, object]) -> DataSketch:
     lengths = cast("Mapping[str, object]", report.get("lengths") or {})
     mean, num_usable = lengths.get("mean"), cast("int", report.get("num_usable", 0))
     findings = cast("list[Mapping[str, object]]", report.get("findings") or [])
-    conflicting = next((cast("int", finding["num_rows"]) for finding in findings if finding["code"] == "label_conflicts"), 0)
+    conflicting = sum(cast("int", finding["num_rows"]) for finding in findings if finding["code"] in CONTRADICTIONS)
     return DataSketch(
         signal=_SIGNAL_OF.get(str(report.get("format")), "answers"),
         num_examples=num_usable,
@@ -184,13 +187,19 @@ def _smaller(
     objective: ObjectiveName, model: ModelInfo, device: DeviceFacts, lora: Verdict, reasons: list[str]
 ) -> tuple[MethodName, Verdict | None, list[str]]:
     """What to do where LoRA does not surely fit."""
-    qlora = None if device.kind == "mps" else _verdict("qlora", objective, model, device)
+    has_4_bit = device.kind in BITSANDBYTES_DEVICES
+    qlora = _verdict("qlora", objective, model, device) if has_4_bit else None
     if qlora in ("fits", "tight") and (lora == "does_not_fit" or qlora == "fits"):
         reasons.append(f"The model in 16 bit {_words(lora)} on {device.name}; kept in 4 bit (QLoRA) it {_words(qlora)}.")
         if model.num_parameters < SMALLEST_QLORA_PARAMETERS:
             reasons.append("A model this small loses quality in 4 bit; a shorter max_length is the better way where it suffices.")
         return "qlora", qlora, reasons
-    if lora == "does_not_fit":
+    if lora == "does_not_fit" and not has_4_bit:
+        reasons.append(
+            f"This model does not fit on {device.name}, and 4-bit weights (QLoRA) need bitsandbytes, which has no kernels for it: choose a "
+            "smaller model or a shorter max_length."
+        )
+    elif lora == "does_not_fit":
         reasons.append(f"Even in 4 bit this model does not fit on {device.name}: choose a smaller model or a shorter max_length.")
     else:
         reasons.append(f"It is tight on {device.name}; the memory panel names what makes room.")

@@ -252,6 +252,8 @@ class Verified(Event):
         top1_agreement: Share of positions with the same most likely token.
         mean_kl: Mean KL divergence, nats per token, trained model || export.
         max_kl: Largest of them.
+        max_score_difference: Of a reward model, in place of the distributions: largest difference of a score.
+        stop_token_ok: Of a reward model true, for it writes nothing.
     """
 
     kind: ClassVar[str] = "verified"
@@ -259,6 +261,7 @@ class Verified(Event):
     top1_agreement: float | None = None
     mean_kl: float | None = None
     max_kl: float | None = None
+    max_score_difference: float | None = None
     chat_template_equal: bool = False
     stop_token_ok: bool = False
 

@@ -68,6 +68,7 @@ def _inspect(payload: Payload) -> object:
         format_name=_text(payload, "format", "auto"),
         columns=_columns(payload),
         fixes=_texts(payload, "fixes"),
+        objective=_objective(payload),
     )
     return report.to_dict()
 

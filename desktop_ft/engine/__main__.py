@@ -13,9 +13,10 @@ import traceback
 from pathlib import Path
 from typing import Final
 
+from desktop_ft.core.config.ignored import ignored_note
 from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.core.eventlog import EventTail, EventWriter
-from desktop_ft.core.events import FinishStatus, PhaseChanged, RunFinished
+from desktop_ft.core.events import FinishStatus, PhaseChanged, RunFinished, WarningRaised
 from desktop_ft.core.processes import ProcessMark, mark_of
 from desktop_ft.core.runs import RunDir, open_run, release_lock, take_lock
 from desktop_ft.core.stages import has_stages
@@ -127,6 +128,9 @@ def _attempt(run: RunDir, events: EventWriter, stop: StopFlag, mark: ProcessMark
         from desktop_ft.engine.train import TrainingRun
 
         config, controls = run.config(), ControlFolder(run, events, started)
+        ignored = ignored_note(config)
+        if ignored:
+            events.write(WarningRaised(code="settings_ignored", title="Some settings have no effect", message=ignored))
         if has_stages(config):
             outcome = StagedRun(run, config, events, stop, mark, controls, situation).train()
         else:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
-from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model, set_peft_model_state_dict
+from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors.torch import load_file
 from transformers import PreTrainedModel
 
@@ -50,21 +50,17 @@ def continued_scorer(base: PreTrainedModel, folder: Path) -> PeftModel:
 
 
 def _put(model: PeftModel, weights: dict[str, torch.Tensor], folder: Path) -> None:
-    """Every matrix of the adapter, and none missing but the head."""
-    try:
-        result = cast("Any", set_peft_model_state_dict(model, weights))
-    except RuntimeError as error:
-        raise _mismatch(folder, str(error).splitlines()[0][:300]) from error
-    unexpected = list(cast("list[str]", result.unexpected_keys))
-    missing = [name for name in cast("list[str]", result.missing_keys) if _is_of_adapter(name)]
+    """Every matrix of the adapter, and none missing but the head, which is the model's own."""
+    own = get_peft_model_state_dict(model)
+    heads = {name: weight for name, weight in own.items() if any(part in HEADS for part in name.split("."))}
+    missing, unexpected = sorted(set(own) - set(heads) - set(weights)), sorted(set(weights) - set(own))
     if unexpected or missing:
         wrong = (unexpected or missing)[0]
         raise _mismatch(folder, f"{len(unexpected)} of its matrices have no place and {len(missing)} are missing, first {wrong}")
-
-
-def _is_of_adapter(name: str) -> bool:
-    parts = name.split(".")
-    return any(part.startswith("lora_") or part == "modules_to_save" for part in parts) and not any(part in HEADS for part in parts)
+    try:
+        set_peft_model_state_dict(model, {**weights, **heads})
+    except RuntimeError as error:
+        raise _mismatch(folder, str(error).splitlines()[0][:300]) from error
 
 
 def _mismatch(folder: Path, why: str) -> DesktopFtError:

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import yaml
 
@@ -23,6 +23,9 @@ from desktop_ft.core.job import ExportRequest
 from desktop_ft.core.models import ModelInfo
 from desktop_ft.core.runs import RunDir
 from desktop_ft.engine.verify import Comparison
+
+if TYPE_CHECKING:
+    from desktop_ft.engine.export_reward import ScoreComparison
 
 RECORD_VERSION: Final = 1
 RECORD_NAME: Final = "desktop_ft_run.yaml"
@@ -43,7 +46,12 @@ class CardFacts:
     base: ModelInfo
     request: ExportRequest
     plan: ExportPlan
-    comparison: Comparison | None
+    comparison: Comparison | ScoreComparison | None
+
+    @property
+    def is_reward(self) -> bool:
+        """Whether the model scores texts and writes none."""
+        return self.config.objective.kind == "reward"
 
 
 def write_card(out: Path, facts: CardFacts) -> None:
@@ -77,11 +85,16 @@ def run_record(facts: CardFacts) -> dict[str, object]:
         "resolved": _resolved(facts),
         "environment": _environment(facts.run),
         "results": results_of(facts.run, trained.checkpoint),
-        "verification": None if facts.comparison is None else _verification(facts.comparison),
+        "verification": _verification(facts),
     }
 
 
-def _verification(comparison: Comparison) -> dict[str, object]:
+def _verification(facts: CardFacts) -> dict[str, object] | None:
+    comparison = facts.comparison
+    if comparison is None:
+        return None
+    if not isinstance(comparison, Comparison):
+        return {"texts": comparison.num_texts, "max_score_difference": comparison.max_difference, "score_spread": comparison.spread}
     return {
         "prompts": comparison.num_probes,
         "positions": comparison.num_positions,
@@ -195,7 +208,7 @@ def results_of(run: RunDir, checkpoint: int | None = None) -> dict[str, object]:
 def card_text(facts: CardFacts, record: Mapping[str, object]) -> str:
     """The whole README.md."""
     about = (_front_matter(facts), _introduction(facts), _usage(facts))
-    parts = (*about, _results(record), _checked(facts), _made_with(record), _embedded(record))
+    parts = (*about, _results(facts, record), _checked(facts), _made_with(record), _embedded(record))
     return "\n".join(part.strip("\n") + "\n" for part in parts if part)
 
 
@@ -203,7 +216,7 @@ def _front_matter(facts: CardFacts) -> str:
     fields: dict[str, object] = {
         "base_model": base_name(facts.config),
         "library_name": "peft" if facts.request.to == "adapter" else "transformers",
-        "pipeline_tag": "text-generation",
+        "pipeline_tag": "text-classification" if facts.is_reward else "text-generation",
         "tags": ["desktop-ft", facts.config.objective.kind, facts.config.method.kind],
     }
     if facts.base.license:
@@ -220,6 +233,8 @@ def _introduction(facts: CardFacts) -> str:
 
 def _usage(facts: CardFacts) -> str:
     folder = facts.request.out.name
+    if facts.is_reward:
+        return "\n".join(("## Use it", "", "```python", *_usage_of_reward(facts, folder), "```"))
     if facts.request.to == "adapter":
         lines = (
             "from peft import PeftModel",
@@ -239,6 +254,22 @@ def _usage(facts: CardFacts) -> str:
     return "\n".join(("## Use it", "", "```python", *lines, "```"))
 
 
+def _usage_of_reward(facts: CardFacts, folder: str) -> tuple[str, ...]:
+    is_adapter = facts.request.to == "adapter"
+    source = base_name(facts.config) if is_adapter else folder
+    return (
+        *(("from peft import PeftModel",) if is_adapter else ()),
+        "from transformers import AutoModelForSequenceClassification, AutoTokenizer",
+        "",
+        f'model = AutoModelForSequenceClassification.from_pretrained("{source}", num_labels=1){"  # or its folder" if is_adapter else ""}',
+        *((f'model = PeftModel.from_pretrained(model, "{folder}")',) if is_adapter else ()),
+        f'tokenizer = AutoTokenizer.from_pretrained("{folder}")',
+        'chat = [{"role": "user", "content": "Hello!"}, {"role": "assistant", "content": "Hello. How can I help?"}]',
+        'inputs = tokenizer.apply_chat_template(chat, return_tensors="pt", return_dict=True)',
+        "print(float(model(**inputs).logits[0, 0]))  # the higher, the better",
+    )
+
+
 def _table(head: tuple[str, str], rows: Mapping[str, object]) -> str:
     lines = [f"| {head[0]} | {head[1]} |", "| --- | --- |", *(f"| {name} | {_shown(value)} |" for name, value in rows.items())]
     return "\n".join(lines)
@@ -250,7 +281,7 @@ def _shown(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def _results(record: Mapping[str, object]) -> str:
+def _results(facts: CardFacts, record: Mapping[str, object]) -> str:
     results = cast("Mapping[str, object]", record["results"])
     rows = {
         "examples learnt from": results["train_examples"],
@@ -262,13 +293,20 @@ def _results(record: Mapping[str, object]) -> str:
         "loss on held-out examples, first": results["eval_loss_first"],
         "loss on held-out examples, last": results["eval_loss_last"],
     }
-    return f"## Training\n\nLosses are nats per learnt token.\n\n{_table(('what', 'value'), rows)}"
+    unit = (
+        "Losses are nats per learnt token." if facts.config.objective.kind in {"sft", "pretrain"} else "Losses are those of the objective."
+    )
+    return f"## Training\n\n{unit}\n\n{_table(('what', 'value'), rows)}"
 
 
 def _checked(facts: CardFacts) -> str:
     if facts.comparison is None:
         return ""
     comparison = facts.comparison
+    intro = "These files were loaded again with plain transformers and compared with the trained model on held-out text."
+    if not isinstance(comparison, Comparison):
+        scores = {"texts": comparison.num_texts, "largest difference of a score": comparison.max_difference, "spread": comparison.spread}
+        return f"## Checked\n\n{intro}\n\n{_table(('what', 'value'), scores)}"
     rows = {
         "texts": comparison.num_probes,
         "predicted tokens": comparison.num_positions,
@@ -276,7 +314,6 @@ def _checked(facts: CardFacts) -> str:
         "mean KL divergence, nats": f"{comparison.mean_kl:.2e}",
         "largest KL divergence, nats": f"{comparison.max_kl:.2e}",
     }
-    intro = "These files were loaded again with plain transformers and compared with the trained model on held-out text."
     return f"## Checked\n\n{intro}\n\n{_table(('what', 'value'), rows)}"
 
 

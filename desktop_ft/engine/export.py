@@ -26,6 +26,7 @@ from desktop_ft.core.job import ExportRequest
 from desktop_ft.core.models import ModelInfo, read_model, resolve_model
 from desktop_ft.core.publish import partial_folder, publish
 from desktop_ft.core.resolve import load_resolved
+from desktop_ft.core.reward_model import REWARD_FILE
 from desktop_ft.core.runs import RunDir, open_run
 from desktop_ft.engine.card import CardFacts, write_card
 from desktop_ft.engine.checkpoints import writing
@@ -50,6 +51,7 @@ from desktop_ft.engine.verify import (
 )
 
 if TYPE_CHECKING:
+    from desktop_ft.engine.export_reward import ScoreComparison
     from desktop_ft.engine.jobs import JobWork
 
 TOKENIZER_FILES: Final = (
@@ -160,12 +162,18 @@ def _write_adapter(source: _Source, out: Path, work: JobWork) -> None:
         copy_files(source.tokenizer, out, TOKENIZER_FILES)
         if source.four_bit is not None:
             keep_quantization(source.four_bit.quantization, out)
+        copy_files(trained, out, (REWARD_FILE,))
 
 
 # --- one plain model --------------------------------------------------------------------------------------------------------
 
 
-def _write_merged(source: _Source, out: Path, work: JobWork, device: DeviceFacts) -> Comparison:
+def _write_merged(source: _Source, out: Path, work: JobWork, device: DeviceFacts) -> Comparison | ScoreComparison:
+    if source.config.objective.kind == "reward":
+        from desktop_ft.engine.export_reward import write_merged_reward
+
+        dtype = source.trained_in
+        return write_merged_reward(source.config, source.base, source.plan, dtype, out, work, device)
     reference = _reference(source, work, device)
     plan = source.plan
     work.enter("export", "Merging the adapter into the base model" if plan.trained.is_adapter else "Writing the trained weights")
@@ -211,12 +219,12 @@ def _reference(source: _Source, work: JobWork, device: DeviceFacts) -> _Referenc
         loaded = load_with_adapter(source.base, trained.folder, dtype, source.four_bit)
     else:
         loaded = load_model(trained.folder, dtype)
-    model = _placed(loaded, source.base_info.num_parameters * DTYPE_BYTES[dtype], device)
+    model = placed(loaded, source.base_info.num_parameters * DTYPE_BYTES[dtype], device)
     work.enter("export", "Reading held-out text with the trained model")
     probes = _probes(source, model, load_hf_tokenizer(source.tokenizer), work)
     result = _Reference(probes, distributions(model, _counted(probes, work)), dtype)
     del model, loaded
-    _free(device)
+    free_device(device)
     return result
 
 
@@ -237,14 +245,15 @@ def _four_bit(config: RunConfig, base: ModelInfo, device: DeviceFacts) -> FourBi
     return FourBit(quantization, device if has_room else DeviceFacts("cpu", "CPU", 0, 0))
 
 
-def _placed(model: torch.nn.Module, num_bytes: int, device: DeviceFacts) -> torch.nn.Module:
+def placed(model: torch.nn.Module, num_bytes: int, device: DeviceFacts) -> torch.nn.Module:
     """On the GPU where it has room beside whatever else runs there, else where it is."""
     if device.kind in {"cuda", "rocm"} and device.free_bytes > num_bytes * _ROOM_ON_DEVICE:
         return model.to("cuda:0")
     return model
 
 
-def _free(device: DeviceFacts) -> None:
+def free_device(device: DeviceFacts) -> None:
+    """Give back what a model that was let go held."""
     gc.collect()
     if device.kind in {"cuda", "rocm"}:
         torch.cuda.empty_cache()
@@ -258,10 +267,10 @@ def _counted(probes: list[Probe], work: JobWork) -> Iterator[Probe]:
 
 def _compare(reference: _Reference, out: Path, plan: ExportPlan, device: DeviceFacts) -> Comparison:
     loaded = load_model(out, plan.dtype)
-    model = _placed(loaded, plan.num_bytes, device)
+    model = placed(loaded, plan.num_bytes, device)
     result = compare_distributions(reference.distributions, distributions(model, reference.probes), len(reference.probes))
     del model, loaded
-    _free(device)
+    free_device(device)
     return result
 
 

@@ -22,7 +22,7 @@ from desktop_ft.core.config import RunConfig
 from desktop_ft.core.config.schema import QuantizationConfig
 from desktop_ft.core.device import DeviceFacts
 from desktop_ft.core.errors import DesktopFtError
-from desktop_ft.engine.methods.base import embedding_modules, is_tied
+from desktop_ft.engine.methods.base import can_adapt_experts, embedding_modules, is_tied, num_expert_weights
 from desktop_ft.engine.methods.quantization import bits_and_bytes_config, check_bitsandbytes, keep_unpacked
 from desktop_ft.engine.methods.start import plain_adapter
 
@@ -140,12 +140,19 @@ def lora_config(config: RunConfig, model: PreTrainedModel, head: Head = "causal"
         eva_config=EvaConfig(rho=1.0) if method.init == "eva" and is_new else None,
         modules_to_save=whole or None,
         ensure_weight_tying=bool(whole) and is_tied(model),
-        target_modules=_target_modules(method.target_modules, model),
+        target_modules=_target_modules(config, model),
     )
 
 
-def _target_modules(wanted: str | Sequence[str], model: PreTrainedModel) -> str | list[str]:
-    """What PEFT takes; checked first, since PEFT leaves out a name that it does not find beside one that it does."""
+def _target_modules(config: RunConfig, model: PreTrainedModel) -> str | list[str]:
+    """What PEFT takes; checked first, since PEFT leaves out a name that it does not find beside one that it does.
+
+    PEFT counts stacked experts among all linear layers and then fails at DoRA and others on them; so they are left out, which
+    `method_warnings` tells.
+    """
+    wanted: str | Sequence[str] = config.method.target_modules
+    if wanted == "all-linear" and num_expert_weights(model) and not can_adapt_experts(config):
+        wanted = "attention"
     if wanted == "all-linear":
         return "all-linear"
     linear = [name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)]

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, cast
 
-import torch
-from transformers.modeling_outputs import SequenceClassifierOutputWithPast
-
 from desktop_ft.core.data.records import Example, Message, Preference
 from desktop_ft.core.eventlog import EventWriter
 from desktop_ft.core.events import PhaseChanged, SampleDone, WarningRaised
 from desktop_ft.engine.randomness import undisturbed
-from desktop_ft.engine.reward_model import answer_ids, pad_id, padded
+from desktop_ft.engine.reward_model import answer_ids, pad_id, scores_of
 from desktop_ft.engine.sampling import Sampling, evaluating
 
 NUM_PAIRS: Final = 4
@@ -60,14 +57,10 @@ class PairScores(Sampling):
         if not shown:
             return False
         self._events.write(PhaseChanged(phase="generate", detail=f"Scoring {len(shown) // 2} held-out pairs"))
-        with undisturbed(), evaluating(model), torch.no_grad():
+        with undisturbed(), evaluating(model):
             for index, (prompt, text, ids) in enumerate(shown):
-                input_ids, attention_mask = padded([ids], pad_id(tokenizer), next(model.parameters()).device)
-                output = cast(
-                    "SequenceClassifierOutputWithPast", model(input_ids=input_ids, attention_mask=attention_mask, use_cache=False)
-                )
-                score = float(cast("torch.Tensor", output.logits)[0, 0])
-                self._events.write(SampleDone(step=step, index=index, prompt=prompt, text=text, reward=score))
+                reward = float(scores_of(model, [ids], pad_id(tokenizer))[0])
+                self._events.write(SampleDone(step=step, index=index, prompt=prompt, text=text, reward=reward))
         return True
 
 

@@ -50,24 +50,34 @@ class RewardModel:
         """Token ids of a prompt with its answer, as in the training of the reward model, [T]."""
         return answer_ids(self.tokenizer, prompt, answer, as_chat=self.as_chat)
 
-    @torch.inference_mode()
     def score_ids(self, batch: Sequence[Sequence[int]]) -> torch.Tensor:
-        """The score of each text.
-
-        Args:
-            batch: Token ids, B of any length.
-
-        Returns:
-            Scores without unit, float32 on the CPU, [B].
-        """
-        parameter = next(self.model.parameters())
-        input_ids, attention_mask = padded(batch, pad_id(self.tokenizer), parameter.device)
-        output = cast("SequenceClassifierOutputWithPast", self.model(input_ids=input_ids, attention_mask=attention_mask, use_cache=False))
-        return cast("torch.Tensor", output.logits).squeeze(-1).float().cpu()
+        """As `scores_of`."""
+        return scores_of(self.model, batch, pad_id(self.tokenizer))
 
     def score(self, prompts: Sequence[Turns], answers: Sequence[Turns]) -> torch.Tensor:
         """The score of each answer to its prompt, float32 on the CPU, [B]."""
         return self.score_ids([self.ids(prompt, answer) for prompt, answer in zip(prompts, answers, strict=True)])
+
+
+@torch.inference_mode()
+def scores_of(model: torch.nn.Module, batch: Sequence[Sequence[int]], pad: int) -> torch.Tensor:
+    """The score of each text.
+
+    Args:
+        model: A sequence classifier with one output, in evaluation mode.
+        batch: Token ids, B of any length.
+        pad: What shorter texts are filled up with; the token in the model's config, where there is more than one text.
+
+    Returns:
+        Scores without unit, float32 on the CPU, [B].
+    """
+    weight = next(model.parameters())
+    input_ids, attention_mask = padded(batch, pad, weight.device)
+    # A head in training is float32 over a 16-bit base, and meets it under autocast only.
+    is_mixed = head_of(model).dtype != weight.dtype
+    with torch.autocast(weight.device.type, dtype=weight.dtype if is_mixed else None, enabled=is_mixed):
+        output = cast("SequenceClassifierOutputWithPast", model(input_ids=input_ids, attention_mask=attention_mask, use_cache=False))
+    return cast("torch.Tensor", output.logits).squeeze(-1).float().cpu()
 
 
 def load_reward_model(

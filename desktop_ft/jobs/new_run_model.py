@@ -391,7 +391,13 @@ class NewRunModel(QObject):
             except DesktopFtError as error:
                 self.estimate_error = error
             over_length = self.data.num_rows_of("over_length") if self.data else 0
-            self.advice = advise(config, num_train or None, num_over_length=over_length, dtype=self.resolved.config.model.dtype)
+            self.advice = advise(
+                config,
+                num_train or None,
+                num_over_length=over_length,
+                dtype=self.resolved.config.model.dtype,
+                num_parameters=self.model.num_parameters,
+            )
 
     def problems(self, page: PageName) -> tuple[Problem, ...]:
         """Problems of the settings that stand on a page."""

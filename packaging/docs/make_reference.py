@@ -15,6 +15,8 @@ sys.path.insert(0, str(ROOT))
 
 from desktop_ft.cli import ABOUT, build_app  # noqa: E402
 from desktop_ft.core.config import SETTINGS, SettingInfo  # noqa: E402
+from desktop_ft.core.config.defaults import RATES, defaults_for  # noqa: E402
+from desktop_ft.core.config.objectives import OBJECTIVES  # noqa: E402
 
 CLI_INTRO = f"""\
 # The command line
@@ -40,6 +42,13 @@ What `run.yaml` holds. `desktop-ft config new` prints a whole file, `desktop-ft 
 `desktop-ft config schema` prints its JSON Schema. `auto` is decided before the start by what fits the device; the value and the reason are
 kept in `resolved.yaml` beside it. The names are those of TRL, PEFT and transformers where the meaning is theirs.
 
+"""
+DEFAULTS_INTRO = """\
+## Defaults by method and objective
+
+`desktop-ft config new`, the window and the presets begin with these; a run.yaml that leaves a setting out gets the default of the tables
+above. DoRA is on with LoRA, except where answers are sampled while training (grpo, rloo, ppo, rlhf), and off with QLoRA. Alpha is twice
+the rank.
 """
 SECTIONS: Mapping[str, str] = {
     "": "The run",
@@ -133,7 +142,19 @@ def settings_page() -> str:
     for section, title in SECTIONS.items():
         infos = [info for path, info in SETTINGS.items() if (path.partition(".")[0] if "." in path else "") == section]
         parts += [f"## {title}", "", "| setting | default | what it does |", "| --- | --- | --- |", *map(_setting_row, infos), ""]
-    return SETTINGS_INTRO + "\n".join(parts)
+    return SETTINGS_INTRO + "\n".join([*parts, *_dependent_defaults()])
+
+
+def _dependent_defaults() -> Iterator[str]:
+    """The table of defaults that depend on method and objective."""
+    yield DEFAULTS_INTRO
+    yield "| objective | learning rate, LoRA and QLoRA | full | rank | global batch | warm-up | source of the rates |"
+    yield "| --- | --- | --- | --- | --- | --- | --- |"
+    for objective in OBJECTIVES:
+        rates, values = RATES[objective], defaults_for("lora", objective)
+        rank, batch, warmup = (values[path] for path in ("method.rank", "training.global_batch_size", "training.warmup_steps"))
+        yield f"| {objective} | {rates.adapter:g} | {rates.full:g} | {rank} | {batch} | {warmup} | {_cell(rates.source)} |"
+    yield ""
 
 
 def _setting_row(info: SettingInfo) -> str:

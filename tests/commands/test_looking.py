@@ -109,6 +109,17 @@ def test_view_shows_what_is_learnt(desktop_ft: Run) -> None:
     assert "learns to stop" in desktop_ft("data", "view", "demo", "--model", "demo").out
 
 
+def test_data_follows_the_objective(desktop_ft: Run) -> None:
+    def lines(objective: str) -> list[str]:
+        shown = desktop_ft("data", "view", "demo", "--model", "demo", "--rows", 1, "--objective", objective).out
+        return [line for line in shown.splitlines() if line.startswith("row 1")]
+
+    assert [line.split(":")[0] for line in lines("dpo")] == ["row 1, chosen", "row 1, rejected"]
+    assert lines("grpo") == ["row 1, prompt: 15 tokens, right answer: Pink"]
+    refused = desktop_ft("data", "inspect", "demo", "--objective", "magic", "--json")
+    assert (refused.status, refused.error["code"]) == (2, "usage")
+
+
 def test_a_length_without_a_model_is_refused(desktop_ft: Run) -> None:
     assert desktop_ft("data", "inspect", "demo", "--max-length", 10).status == 2
 

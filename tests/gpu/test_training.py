@@ -7,7 +7,6 @@ folder, every case appends what it measured to ``gpu.jsonl`` there.
 from __future__ import annotations
 
 import json
-import os
 import random
 from pathlib import Path
 from typing import cast
@@ -19,44 +18,25 @@ from desktop_ft.core.control import send_control
 from desktop_ft.core.data.dataset import load_training_data
 from desktop_ft.core.data.tokenizer import load_tokenizer
 from desktop_ft.core.eventlog import EventTail
-from desktop_ft.core.events import CheckpointSaved, ErrorRaised, Event, RunFinished, StepDone, Verified
+from desktop_ft.core.events import CheckpointSaved, Event, RunFinished, StepDone, Verified
 from desktop_ft.core.gpu import GpuReader, training_device
 from desktop_ft.core.job import ExportRequest, create_job
 from desktop_ft.core.launcher import start_engine
 from desktop_ft.core.memory.estimate import estimate
 from desktop_ft.core.models import read_model
 from desktop_ft.core.resolve import load_resolved
-from desktop_ft.core.resources import resource_path
 from desktop_ft.core.runs import RunDir, create_run
+from tests.gpu.runs import finish, make_llama, note
 
 pytestmark = pytest.mark.gpu
 
-LLAMA_1B = {
-    "hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 16, "num_attention_heads": 32, "num_key_value_heads": 8,
-    "head_dim": 64, "vocab_size": 128256, "max_position_embeddings": 4096, "tie_word_embeddings": True,
-}  # fmt: skip
-"""Llama-3.2-1B."""
 NUM_TOKENS = 1024
 
 
 @pytest.fixture(scope="module")
 def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A 1B-shaped Llama with random bfloat16 weights and the demo's tokenizer."""
-    torch = pytest.importorskip("torch")
-    if not torch.cuda.is_available():
-        pytest.skip("needs a CUDA device")
-    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
-
-    folder = tmp_path_factory.mktemp("llama-1b")
-    tokenizer = AutoTokenizer.from_pretrained(resource_path("demo", "model"))
-    special = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id, "bos_token_id": None}
-    config = LlamaConfig.from_dict({**LLAMA_1B, **special})
-    torch.manual_seed(0)
-    with torch.device("cuda"):
-        model = LlamaForCausalLM(config).to(torch.bfloat16)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+    return make_llama(tmp_path_factory.mktemp("llama-1b"))
 
 
 @pytest.fixture(scope="module")
@@ -79,26 +59,6 @@ def _run(folder: Path, model_dir: Path, data_file: Path, changes: dict[str, obje
     for path, value in {**defaults, **changes}.items():
         values = set_value(values, path, value)
     return create_run(folder, validate(values))
-
-
-def _finish(folder: Path, run: RunDir) -> list[Event]:
-    child = start_engine(run)
-    child.wait(timeout=400)
-    events = list(EventTail(folder / "events.jsonl").read_all())
-    errors = [event for event in events if isinstance(event, ErrorRaised)]
-    assert not errors, errors[0].traceback or errors[0].message
-    return events
-
-
-def _note(case: str, **values: object) -> None:
-    import torch
-
-    out = os.environ.get("OUT")
-    line = json.dumps({"case": case, "card": torch.cuda.get_device_name(), "torch": torch.__version__, **values})
-    print(line)
-    if out:
-        with (Path(out) / "gpu.jsonl").open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
 
 
 CASES: dict[str, dict[str, object]] = {
@@ -124,7 +84,7 @@ def test_trains_within_the_estimate(case: str, model_dir: Path, data_file: Path,
     longest = max(len(example.input_ids) for example in data.train)
     predicted = estimate(config, read_model(model_dir), device, longest)
 
-    events = _finish(run.path, run)
+    events = finish(run)
 
     steps = [event for event in events if isinstance(event, StepDone)]
     assert [event for event in events if isinstance(event, RunFinished)][-1].status == "completed"
@@ -135,7 +95,7 @@ def test_trains_within_the_estimate(case: str, model_dir: Path, data_file: Path,
     measured = max(step.memory_bytes for step in steps)
     resolved = load_resolved(run.resolved_file).config
     speed = sorted(step.tokens_per_second or 0.0 for step in steps)[6]
-    _note(
+    note(
         case, measured_reserved_bytes=measured, predicted_bytes=predicted.total_bytes - context, low_bytes=predicted.low_bytes - context,
         high_bytes=predicted.high_bytes - context, error=(predicted.total_bytes - context) / measured - 1, first_loss=losses[0],
         last_loss=losses[-1], tokens_per_second=speed, dtype=resolved.model.dtype, checkpointing=resolved.training.activation_checkpointing,
@@ -158,14 +118,14 @@ def test_stops_resumes_and_exports(model_dir: Path, data_file: Path, tmp_path: P
     stopped = list(EventTail(run.events_file).read_all())
     assert [event for event in stopped if isinstance(event, RunFinished)][-1].status == "stopped"
     at = [event for event in stopped if isinstance(event, CheckpointSaved)][-1].step
-    events = _finish(run.path, run)
+    events = finish(run)
     resumed = [event.step for event in events if isinstance(event, StepDone) and event.seq > stopped[-1].seq]
     assert resumed == list(range(at + 1, 41))
 
     job = create_job(run, ExportRequest(run_dir=run.path, to="merged", out=tmp_path / "merged"))
-    exported = _finish(job.path, RunDir(job.path))
+    exported = finish(RunDir(job.path))
     verified = [event for event in exported if isinstance(event, Verified)][-1]
-    _note("export", mean_kl=verified.mean_kl, max_kl=verified.max_kl, top1_agreement=verified.top1_agreement)
+    note("export", mean_kl=verified.mean_kl, max_kl=verified.max_kl, top1_agreement=verified.top1_agreement)
     assert verified.mean_kl is not None
     assert verified.mean_kl <= 0.005
     assert verified.chat_template_equal

@@ -38,7 +38,7 @@ RATES: Final[Mapping[ObjectiveName, Rates]] = {
     "reward": Rates(1e-4, 1e-5, "LoRA: TRL's RewardConfig; full: Ouyang et al. 2022, arXiv 2203.02155 (9e-6)"),
     "grpo": Rates(1e-5, 1e-6, _ONLINE_SOURCE),
     "rloo": Rates(1e-5, 1e-6, _ONLINE_SOURCE),
-    "ppo": Rates(1e-5, 1e-6, "full: 1e-6 to 3e-6 (Huang et al. 2024, arXiv 2403.17031); LoRA: ten times that (Schulman et al. 2025)"),
+    "ppo": Rates(1e-5, 1e-6, "full: below the 3e-6 of Huang et al. 2024, arXiv 2403.17031; LoRA: ten times that (Schulman et al. 2025)"),
     "rlhf": Rates(1e-5, 1e-6, "of the policy, as for PPO; the reward model has objective.rlhf.reward_learning_rate"),
 }
 DEFAULT_RATES: Final[Mapping[str, float]] = {kind: RATES["sft"].full if kind == "full" else RATES["sft"].adapter for kind in METHODS}

@@ -47,6 +47,9 @@ def _start_problems(config: RunConfig) -> Iterator[Problem]:
     init, rank, kind = config.method.init, config.method.rank, config.objective.kind
     if init == "orthogonal" and rank % 2:
         yield Problem("method.rank", f"orthogonal needs an even rank, not {rank}.", f"Set it to {rank + 1}.")
+    if init == "orthogonal" and config.method.kind == "qlora":
+        why = "orthogonal draws the adapter in the format of the base's weights, and in 4 bit that holds no numbers."
+        yield Problem("method.init", why, "Set method.init to default or gaussian, or method.kind to lora.")
     if init == "eva" and kind not in {"sft", "pretrain"}:
         why = f"eva looks at how the model reads whole training rows, which {kind} does not have."
         yield Problem("method.init", why, "Set it to default, orthogonal or gaussian.")
@@ -60,7 +63,7 @@ def _moving_problems(config: RunConfig) -> Iterator[Problem]:
         yield Problem(
             "method.init",
             f"{init} changes the base's weights, and in 4 bit what is left would be rounded anew.",
-            "Set method.init to default, orthogonal or gaussian, or method.kind to lora.",
+            "Set method.init to default or gaussian, or method.kind to lora.",
         )
     needs_reference = kind in {"dpo", "kto", "rloo", "ppo", "rlhf"} or (kind == "grpo" and config.objective.grpo.beta > 0)
     if needs_reference:

@@ -10,54 +10,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from desktop_ft.core.data.fixes import MALFORMED, OVER_LENGTH, Numbered, empty_answers, exact_duplicates, keep
-from desktop_ft.core.data.formats import AUTO, resolve_format
+from desktop_ft.core.data import findings
+from desktop_ft.core.data.findings import FEW_ROWS, Finding, num_rows
+from desktop_ft.core.data.findings_judged import judged_findings
+from desktop_ft.core.data.fixes import MALFORMED, OVER_LENGTH, Numbered, keep
+from desktop_ft.core.data.formats import AUTO, Detection, resolve_format
 from desktop_ft.core.data.lengths import Lengths, measure
 from desktop_ft.core.data.prepared import count_tokens
-from desktop_ft.core.data.read import MalformedRow, read_rows
-from desktop_ft.core.data.records import PlainText, answers
-from desktop_ft.core.data.signals import adapt, natural_signal
-from desktop_ft.core.data.tokenise import ROW_ERRORS
+from desktop_ft.core.data.read import MalformedRow, Rows, read_rows
+from desktop_ft.core.data.records import Example
+from desktop_ft.core.data.signals import SIGNALS, WHOLE_ANSWERS, Signal, adapt, natural_signal
+from desktop_ft.core.data.tokenise import ROW_ERRORS, naming_row
 from desktop_ft.core.errors import DesktopFtError
 
 if TYPE_CHECKING:
+    from desktop_ft.core.config.objectives import ObjectiveName
     from desktop_ft.core.data.tokenizer import ModelTokenizer
 
-FEW_ROWS = 100
-"""Below this many examples a fine-tune mostly learns them by heart."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One kind of fault.
-
-    Attributes:
-        code: Stable name, as the command line documents.
-        title: A few words.
-        message: What was found, with numbers, and why it matters.
-        severity: ``info``, ``warning`` or ``error`` (training would refuse).
-        rows: 0-based indices of the rows, ascending.
-        fix: What to do.
-    """
-
-    code: str
-    title: str
-    message: str
-    severity: str
-    rows: tuple[int, ...]
-    fix: str
-
-    def to_dict(self) -> dict[str, object]:
-        """The shape that ``data inspect --json`` documents."""
-        return {
-            "code": self.code,
-            "title": self.title,
-            "message": self.message,
-            "severity": self.severity,
-            "num_rows": len(self.rows),
-            "rows": list(self.rows),
-            "fix": self.fix,
-        }
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -112,18 +82,20 @@ def inspect_data(
     format_name: str = AUTO,
     columns: Mapping[str, str] | None = None,
     fixes: Collection[str] = (),
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
+    objective: ObjectiveName | None = None,
 ) -> DataReport:
     """Inspect a whole file.
 
     Args:
         path: The file.
-        tokenizer: The model's, for lengths in tokens.
+        tokenizer: The model's, for lengths in tokens; of a pair the longer answer with its prompt counts.
         max_length: Longest sequence in tokens; needs a tokenizer.
         format_name: A format's name, or ``auto``.
         columns: Roles mapped to columns by hand.
         fixes: What a run would leave out; the findings are about what is left.
         progress: Called with (rows measured, rows in all).
+        objective: What the file is to teach. None: that for which it is made.
 
     Raises:
         DesktopFtError: If the file as a whole cannot be read, its format is not clear, or the template cannot be rendered.
@@ -131,179 +103,140 @@ def inspect_data(
     rows = read_rows(path)
     detection = resolve_format(rows.rows, format_name, columns or {})
     kept = keep(rows, detection.format, detection.columns, fixes)
-    examples, malformed, dropped = kept.examples, kept.malformed, dict(kept.dropped)
-    lengths, token_counts = None, dict[int, int]()
-    if tokenizer is not None:
-        token_counts, refused = _token_counts(examples, tokenizer, progress)
-        if MALFORMED in fixes and refused:
-            dropped[MALFORMED] = dropped.get(MALFORMED, 0) + len(refused)
-        else:
-            malformed = tuple(sorted((*malformed, *refused), key=lambda row: row.number))
-        if OVER_LENGTH in fixes and max_length is not None:
-            over = {index for index, count in token_counts.items() if count > max_length}
-            token_counts = {index: count for index, count in token_counts.items() if index not in over}
-            dropped.update({OVER_LENGTH: len(over)} if over else {})
-        examples = [numbered for numbered in examples if numbered[0] in token_counts]
-        lengths = measure(list(token_counts.values()), max_length)
-    findings = _findings(examples, malformed, token_counts, max_length)
-    score, reasons = _score(findings, rows.num_rows, len(examples))
-    return DataReport(
-        format=detection.format,
-        format_reason=detection.reason,
-        num_rows=rows.num_rows,
-        num_usable=len(examples),
-        columns=rows.columns,
-        lengths=lengths,
-        score=score,
-        score_reasons=reasons,
-        findings=findings,
-        dropped=dropped,
-    )
+    signal = _signal(kept.examples, objective)
+    try:
+        usable, refused = _usable(kept.examples, signal, tokenizer, progress)
+    except DesktopFtError as error:
+        if error.code != "data_wrong_for_objective":
+            raise
+        return _report(rows, detection, signal, 0, None, (_wrong(error),), kept.dropped)
+    malformed, dropped = kept.malformed, dict(kept.dropped)
+    if MALFORMED in fixes and refused:
+        dropped[MALFORMED] = dropped.get(MALFORMED, 0) + len(refused)
+    else:
+        malformed = tuple(sorted((*malformed, *refused), key=lambda row: row.number))
+    if OVER_LENGTH in fixes and max_length is not None:
+        over = {index for index, count in usable.items() if count > max_length}
+        usable = {index: count for index, count in usable.items() if index not in over}
+        dropped.update({OVER_LENGTH: len(over)} if over else {})
+    examples = [numbered for numbered in kept.examples if numbered[0] in usable]
+    counts = usable if tokenizer is not None else {}
+    found = _findings(examples, malformed, counts, max_length, signal, whole_answers=objective in WHOLE_ANSWERS)
+    return _report(rows, detection, signal, len(examples), measure(list(counts.values()), max_length), found, dropped)
 
 
-def _token_counts(
-    examples: Numbered, tokenizer: ModelTokenizer, progress: Callable[[int, int], None] | None
+def _signal(examples: Numbered, objective: ObjectiveName | None) -> Signal:
+    """What the objective learns from; without one what the file is made for."""
+    if objective is not None:
+        return SIGNALS[objective]
+    return natural_signal(examples[0][1]) if examples else "answers"
+
+
+def _usable(
+    examples: Numbered, signal: Signal, tokenizer: ModelTokenizer | None, progress: Progress | None
 ) -> tuple[dict[int, int], list[MalformedRow]]:
-    """Tokens of each example by its row's index, and the rows that the model's template refuses."""
+    """The rows that teach something by index, each with its tokens (0 without a tokenizer), and the rows that are refused.
+
+    Raises:
+        DesktopFtError: ``data_wrong_for_objective``, or what comes of the model and not of a row.
+    """
     counts: dict[int, int] = {}
     refused: list[MalformedRow] = []
+    as_chat = tokenizer is None or tokenizer.chat_template is not None
     for done, (index, example) in enumerate(examples, start=1):
         try:
-            learnt = adapt(example, index + 1, natural_signal(example), as_chat=tokenizer.chat_template is not None)
-            counts[index] = max(count_tokens(one, tokenizer) for one in learnt)
+            with naming_row(index + 1):
+                learnt = adapt(example, index + 1, signal, as_chat=as_chat)
+                if learnt:
+                    counts[index] = _num_tokens(learnt, tokenizer)
         except DesktopFtError as error:
             if error.code not in ROW_ERRORS:
                 raise
             refused.append(MalformedRow(index + 1, error.message))
-        if progress is not None and (done % 64 == 0 or done == len(examples)):
+        if progress is not None and tokenizer is not None and (done % 64 == 0 or done == len(examples)):
             progress(done, len(examples))
     return counts, refused
 
 
+def _num_tokens(learnt: Sequence[Example], tokenizer: ModelTokenizer | None) -> int:
+    return 0 if tokenizer is None else max(count_tokens(example, tokenizer) for example in learnt)
+
+
 def _findings(
-    examples: Numbered, malformed: Sequence[MalformedRow], token_counts: Mapping[int, int], max_length: int | None
+    examples: Numbered,
+    malformed: Sequence[MalformedRow],
+    token_counts: Mapping[int, int],
+    max_length: int | None,
+    signal: Signal,
+    *,
+    whole_answers: bool,
 ) -> tuple[Finding, ...]:
     found = (
-        _malformed_rows(malformed),
-        _empty_answers(examples),
-        _exact_duplicates(examples),
-        _over_length(token_counts, max_length),
-        _one_word_answers(examples),
-        _too_few_rows(len(examples)),
+        findings.malformed_rows(malformed),
+        findings.empty_answers(examples),
+        findings.exact_duplicates(examples),
+        *(judged_findings(examples) if signal in ("pairs", "judgments") else ()),
+        findings.over_length(token_counts, max_length, signal, whole_answers=whole_answers),
+        findings.one_word_answers(examples) if signal == "answers" else None,
+        findings.too_few_rows(len(examples), signal),
     )
     return tuple(finding for finding in found if finding is not None)
 
 
-def _malformed_rows(malformed: Sequence[MalformedRow]) -> Finding | None:
-    if not malformed:
-        return None
-    first = malformed[0]
-    return Finding(
-        "malformed_rows",
-        "Malformed rows",
-        f"{_rows(len(malformed))} cannot be used; the first is row {first.number}: {first.reason} Training refuses the file.",
-        "error",
-        tuple(row.number - 1 for row in malformed),
-        "Mend or remove these rows.",
+def _wrong(error: DesktopFtError) -> Finding:
+    return Finding("wrong_for_objective", error.title, error.message, "error", (), error.hint)
+
+
+def _report(
+    rows: Rows,
+    detection: Detection,
+    signal: Signal,
+    num_usable: int,
+    lengths: Lengths | None,
+    found: tuple[Finding, ...],
+    dropped: Mapping[str, int],
+) -> DataReport:
+    score, reasons = _score(found, rows.num_rows, num_usable, FEW_ROWS[signal][0])
+    return DataReport(
+        format=detection.format,
+        format_reason=detection.reason,
+        num_rows=rows.num_rows,
+        num_usable=num_usable,
+        columns=rows.columns,
+        lengths=lengths,
+        score=score,
+        score_reasons=reasons,
+        findings=found,
+        dropped=dropped,
     )
 
 
-def _exact_duplicates(examples: Numbered) -> Finding | None:
-    repeated = exact_duplicates(examples)
-    if not repeated:
-        return None
-    return Finding(
-        "exact_duplicates",
-        "Exact duplicates",
-        f"{_rows(len(repeated))} repeat an earlier one word for word; the model learns those by heart.",
-        "warning",
-        tuple(repeated),
-        "Keep one of each.",
-    )
-
-
-def _empty_answers(examples: Numbered) -> Finding | None:
-    empty = tuple(empty_answers(examples))
-    if not empty:
-        return None
-    return Finding(
-        "empty_answers",
-        "Empty answers",
-        f"{_rows(len(empty))} have an answer without a word; the model would learn to say nothing.",
-        "warning",
-        empty,
-        "Write the answers, or remove these rows.",
-    )
-
-
-def _one_word_answers(examples: Numbered) -> Finding | None:
-    short = tuple(
-        index
-        for index, example in examples
-        if not isinstance(example, PlainText) and all(len(answer.split()) == 1 for answer in answers(example))
-    )
-    if not short:
-        return None
-    return Finding(
-        "one_word_answers",
-        "One-word answers",
-        f"{_rows(len(short))} have nothing but one-word answers. That is right for labels and choices; elsewhere the model turns terse.",
-        "info",
-        short,
-        "Leave them if one word is the right answer; else write whole answers.",
-    )
-
-
-def _over_length(token_counts: Mapping[int, int], max_length: int | None) -> Finding | None:
-    if max_length is None:
-        return None
-    over = {index: count for index, count in token_counts.items() if count > max_length}
-    if not over:
-        return None
-    lost = sum(over.values()) - max_length * len(over)
-    share = lost / sum(token_counts.values())
-    return Finding(
-        "over_length",
-        "Longer than the maximum length",
-        f"{_rows(len(over))} have more than {max_length} tokens; {lost} tokens ({share:.1%}) are cut off, end tokens among them.",
-        "warning",
-        tuple(sorted(over)),
-        f"Raise the maximum length (the longest row has {max(over.values())} tokens), or shorten these rows.",
-    )
-
-
-def _too_few_rows(num_usable: int) -> Finding | None:
-    if num_usable >= FEW_ROWS:
-        return None
-    return Finding(
-        "too_few_rows",
-        "Few examples",
-        f"{_rows(num_usable)} can be used. Below {FEW_ROWS} the model mostly learns them by heart.",
-        "warning",
-        (),
-        "Add examples; a few hundred good ones are a start for LoRA.",
-    )
-
-
-_WEIGHTS = {"malformed_rows": 60.0, "empty_answers": 60.0, "exact_duplicates": 50.0, "over_length": 40.0}
+_WEIGHTS = {
+    "malformed_rows": 60.0,
+    "empty_answers": 60.0,
+    "exact_duplicates": 50.0,
+    "over_length": 40.0,
+    "identical_pairs": 40.0,
+    "swapped_pairs": 60.0,
+    "label_conflicts": 60.0,
+}
 """Points lost if every row had the fault; the loss grows with the square root of the share, so that a few rows count."""
 
+_OF_THE_WHOLE = {"length_bias": 15.0, "class_imbalance": 10.0, "too_few_rows": 40.0, "wrong_for_objective": 100.0}
+"""Points lost for what is wrong with the file and not with single rows; few rows cost by how many are missing."""
 
-def _score(findings: Sequence[Finding], num_rows: int, num_usable: int) -> tuple[int, tuple[str, ...]]:
+
+def _score(found: Sequence[Finding], num_all: int, num_usable: int, few: int) -> tuple[int, tuple[str, ...]]:
     """100, less what the findings cost."""
     score = 100.0
     reasons: list[str] = []
-    for finding in findings:
-        cost = _WEIGHTS.get(finding.code, 0.0) * (len(finding.rows) / num_rows) ** 0.5
+    for finding in found:
+        cost = _WEIGHTS.get(finding.code, 0.0) * (len(finding.rows) / num_all) ** 0.5 + _OF_THE_WHOLE.get(finding.code, 0.0)
         if finding.code == "too_few_rows":
-            cost = 40.0 * (1 - num_usable / FEW_ROWS)
+            cost *= 1 - num_usable / few
         if cost > 0:
             score -= cost
-            reasons.append(f"{finding.title}: {_rows(len(finding.rows) or num_usable)}, -{max(1, round(cost))} points.")
+            reasons.append(f"{finding.title}: {num_rows(len(finding.rows) or num_usable)}, -{max(1, round(cost))} points.")
     if not reasons:
-        reasons.append(f"{_rows(num_usable)}, nothing found that would hurt.")
+        reasons.append(f"{num_rows(num_usable)}, nothing found that would hurt.")
     return max(0, round(score)), tuple(reasons)
-
-
-def _rows(count: int) -> str:
-    return "1 row" if count == 1 else f"{count} rows"

@@ -27,7 +27,7 @@ def source_notes(format_name: str, signal: Signal, num_repeated: int) -> list[st
     if format_name == "kto" and signal == "answers":
         notes.append("These answers are marked good or bad; supervised fine-tuning learns the good ones and leaves the bad ones out.")
     if num_repeated:
-        notes.append(f"{num_repeated} pairs are left out: both answers are the same, so there is nothing to prefer.")
+        notes.append(f"{_left_out(num_repeated, 'pair')}: both answers are the same, so there is nothing to prefer.")
     return notes
 
 
@@ -43,11 +43,14 @@ def row_notes(seen: Sequence[Row], *, num_long: int, assistant_only_loss: bool) 
     num_masked = len(seen) - len(kept)
     notes: list[str] = []
     if num_long:
-        notes.append(f"{num_long} pairs are left out: a reward model scores whole answers, and these are longer than the maximum length.")
+        be = "it is" if num_long == 1 else "these are"
+        notes.append(f"{_left_out(num_long, 'pair')}: a reward model scores whole answers, and {be} longer than the maximum length.")
     if num_masked and isinstance(seen[0].example, Task):
-        notes.append(f"{num_masked} prompts are left out: they are longer than the maximum length.")
+        be = "it is" if num_masked == 1 else "they are"
+        notes.append(f"{_left_out(num_masked, 'prompt')}: {be} longer than the maximum length.")
     elif num_masked:
-        notes.append(f"{num_masked} examples are left out: no token of them is learnt (the prompt alone fills the maximum length).")
+        of = "it" if num_masked == 1 else "them"
+        notes.append(f"{_left_out(num_masked, 'example')}: no token of {of} is learnt (the prompt alone fills the maximum length).")
     num_cut = sum(row.is_cut for row in kept)
     if num_cut:
         notes.append(_cut_note(kept, num_cut))
@@ -56,14 +59,22 @@ def row_notes(seen: Sequence[Row], *, num_long: int, assistant_only_loss: bool) 
 
 
 def _cut_note(kept: Sequence[Row], num_cut: int) -> str:
+    one = num_cut == 1
     match kept[0].example:
         case Preference():
-            what = "pairs have an answer that is, with its prompt, longer than the maximum length; it is cut off at the end"
+            has = "has" if one else "have"
+            what = f"pairs {has} an answer that is, with its prompt, longer than the maximum length; it is cut off at the end"
         case Judged():
-            what = "answers are, with their prompt, longer than the maximum length and are cut off at the end"
+            be = "is" if one else "are"
+            what = f"answers {be}, with the prompt, longer than the maximum length and {be} cut off at the end"
         case _:
-            what = "examples are longer than the maximum length and are cut off at the end"
+            be = "is" if one else "are"
+            what = f"examples {be} longer than the maximum length and {be} cut off at the end"
     return f"{num_cut} of {len(kept)} {what}."
+
+
+def _left_out(count: int, noun: str) -> str:
+    return f"1 {noun} is left out" if count == 1 else f"{count} {noun}s are left out"
 
 
 def _token_notes(tokens: Sequence[TokenisedExample], kept: Sequence[Row], assistant_only_loss: bool) -> list[str]:

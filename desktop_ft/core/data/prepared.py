@@ -104,10 +104,11 @@ def check_learnt(rows: Sequence[Row], num_long: int) -> None:
         DesktopFtError: ``data_all_masked``.
     """
     if not rows:
+        pairs = "1 pair is" if num_long == 1 else f"{num_long} pairs are"
         raise DesktopFtError(
             "data_all_masked",
             "No example is left to learn from",
-            f"{num_long} pairs are longer than the maximum length, and a reward model scores whole answers.",
+            f"{pairs} longer than the maximum length, and a reward model scores whole answers.",
             "Raise data.max_length so that the answers fit.",
         )
     if any(row.is_learnt for row in rows):

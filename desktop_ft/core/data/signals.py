@@ -179,10 +179,11 @@ def _answered(prompt: Part, answer: Part, as_chat: bool) -> Part:
 
 
 def _wrong(held: str, signal: Signal, suited: tuple[ObjectiveName, ...]) -> DesktopFtError:
-    wanting = ", ".join(objective for objective in OBJECTIVES if SIGNALS[objective] == signal)
+    wanting = [objective for objective in OBJECTIVES if SIGNALS[objective] == signal]
+    learn = f"{', '.join(wanting)} {'learns' if len(wanting) == 1 else 'learn'}"
     return DesktopFtError(
         "data_wrong_for_objective",
         "These data do not suit the objective",
-        f"The file holds {held}; {wanting} learns from {_WANTED[signal]}.",
+        f"The file holds {held}; {learn} from {_WANTED[signal]}.",
         f"Choose an objective that learns from such data ({', '.join(suited)}), choose another file, or say which column holds what.",
     )

@@ -124,16 +124,20 @@ def method_warnings(config: RunConfig, model: torch.nn.Module) -> list[WarningRa
     """What a person should know about this method on this model, before the first step."""
     warnings: list[WarningRaised] = []
     method = config.method
-    if method.kind != "full" and method.target_modules == "all-linear" and _num_expert_weights(model):
-        share = _num_expert_weights(model) / sum(_num_weights(parameter) for parameter in model.parameters())
-        stays = " They also stay unquantised." if method.kind == "qlora" else ""
+    num_experts = num_expert_weights(model)
+    if method.kind != "full" and method.target_modules == "all-linear" and num_experts and not _trains_experts(model):
+        share = num_experts / sum(_num_weights(parameter) for parameter in model.parameters())
+        stays = " They stay in 16 bit as well." if method.kind == "qlora" else ""
+        hint = "To change the experts, use method.kind: full."
+        if not can_adapt_experts(config):
+            hint = "For an adapter on the experts set method.use_dora to false, method.dropout to 0 and method.init to default."
         warnings.append(
             WarningRaised(
                 code="experts_not_trained",
                 title="The experts are not trained",
-                message=f"This model keeps its experts ({share:.0%} of the weights) in stacked matrices, which all-linear leaves out: only "
-                f"attention and other plain linear layers get an adapter.{stays}",
-                hint="To change the experts as well, use method.kind: full.",
+                message=f"This model keeps its experts ({share:.0%} of the weights) in stacked matrices, which get no adapter with these "
+                f"settings: only attention is trained.{stays}",
+                hint=hint,
             )
         )
     if method.kind == "full" and weight_updates(config)[0] == "plain" and config.model.dtype == "bfloat16":
@@ -149,9 +153,19 @@ def method_warnings(config: RunConfig, model: torch.nn.Module) -> list[WarningRa
     return warnings
 
 
-def _num_expert_weights(model: torch.nn.Module) -> int:
+def num_expert_weights(model: torch.nn.Module) -> int:
     """Weights of experts that are stacked into one matrix [experts, in, out]."""
     return sum(parameter.numel() for name, parameter in model.named_parameters() if parameter.ndim == 3 and "experts" in name)
+
+
+def can_adapt_experts(config: RunConfig) -> bool:
+    """Whether PEFT can put this adapter on stacked experts; where it knows the family, all-linear then includes them (0.21)."""
+    method = config.method
+    return not method.use_dora and not method.dropout and method.init in {"default", "gaussian"}
+
+
+def _trains_experts(model: torch.nn.Module) -> bool:
+    return any(parameter.requires_grad and "experts" in name for name, parameter in model.named_parameters())
 
 
 def _num_weights(parameter: torch.Tensor) -> int:

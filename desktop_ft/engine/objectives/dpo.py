@@ -18,7 +18,7 @@ from desktop_ft.engine.arguments import common_arguments
 from desktop_ft.engine.objectives.parts import Parts
 from desktop_ft.engine.objectives.preference_trainer import ReferenceTrainer
 from desktop_ft.engine.objectives.reference import reference_model
-from desktop_ft.engine.objectives.rows import pair_rows, with_prompts
+from desktop_ft.engine.objectives.rows import pair_rows
 
 
 class DpoTraining(ReferenceTrainer, DPOTrainer):
@@ -35,8 +35,8 @@ def make(parts: Parts) -> DpoTraining:
         model=parts.model,
         ref_model=reference_model(parts, is_precomputed=parts.config.objective.dpo.precompute_ref_log_probs),
         args=arguments(parts),
-        train_dataset=pair_rows(with_prompts(data.train_examples, parts.events)),
-        eval_dataset=pair_rows(with_prompts(data.eval_examples, parts.events)) if data.eval_examples else None,
+        train_dataset=pair_rows(data.train_examples),
+        eval_dataset=pair_rows(data.eval_examples) if data.eval_examples else None,
         processing_class=parts.tokenizer,
         peft_config=parts.peft_config,
         callbacks=list(parts.callbacks),

@@ -23,7 +23,7 @@ from desktop_ft.engine.arguments import common_arguments
 from desktop_ft.engine.objectives.parts import Parts
 from desktop_ft.engine.objectives.preference_trainer import ReferenceTrainer
 from desktop_ft.engine.objectives.reference import reference_model
-from desktop_ft.engine.objectives.rows import judged_rows, with_prompts
+from desktop_ft.engine.objectives.rows import judged_rows
 
 _SORTED_BELOW: Final = 0.25
 """Of the changes between good and bad that a random order has on average, fewer than this share count as sorted."""
@@ -54,7 +54,7 @@ class KtoTraining(ReferenceTrainer, KTOTrainer):
 
 def make(parts: Parts) -> KtoTraining:
     """The trainer of a KTO run."""
-    train = with_prompts(parts.data.train_examples, parts.events)
+    train = parts.data.train_examples
     for warning in advice(train, parts):
         parts.events.write(warning)
     rows = judged_rows(train)
@@ -68,7 +68,7 @@ def make(parts: Parts) -> KtoTraining:
         ref_model=reference_model(parts, is_precomputed=False),
         args=arguments(parts),
         train_dataset=rows,
-        eval_dataset=judged_rows(with_prompts(parts.data.eval_examples, parts.events)) if parts.data.eval_examples else None,
+        eval_dataset=judged_rows(parts.data.eval_examples) if parts.data.eval_examples else None,
         processing_class=parts.tokenizer,
         peft_config=parts.peft_config,
         callbacks=list(parts.callbacks),

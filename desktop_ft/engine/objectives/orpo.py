@@ -19,7 +19,7 @@ from trl.experimental.orpo.orpo_trainer import ORPOTrainer
 from desktop_ft.engine.arguments import common_arguments
 from desktop_ft.engine.objectives.parts import Parts
 from desktop_ft.engine.objectives.preference_trainer import PreferenceTrainer
-from desktop_ft.engine.objectives.rows import check_kept, pair_rows, with_prompts
+from desktop_ft.engine.objectives.rows import check_kept, pair_rows
 from desktop_ft.engine.reward_model import pad_id
 
 
@@ -65,8 +65,8 @@ def make(parts: Parts) -> OrpoTraining:
         events=parts.events,
         model=parts.model,
         args=arguments(parts),
-        train_dataset=pair_rows(with_prompts(data.train_examples, parts.events)),
-        eval_dataset=pair_rows(with_prompts(data.eval_examples, parts.events)) if data.eval_examples else None,
+        train_dataset=pair_rows(data.train_examples),
+        eval_dataset=pair_rows(data.eval_examples) if data.eval_examples else None,
         processing_class=tokenizer,
         peft_config=parts.peft_config,
         callbacks=list(parts.callbacks),

@@ -25,7 +25,7 @@ from desktop_ft.engine.methods.base import prepare_base
 from desktop_ft.engine.methods.quantization import quantization_of
 from desktop_ft.engine.objectives.preference_trainer import PreferenceTrainer
 from desktop_ft.engine.objectives.rows import whole_rows
-from desktop_ft.engine.reward_model import load_scorer, tell_padding
+from desktop_ft.engine.reward_model import head_of, load_scorer, tell_padding
 
 if TYPE_CHECKING:
     from desktop_ft.core.config import RunConfig
@@ -67,27 +67,30 @@ def load_model(
     else:
         settings = lora_config(config, base, "score", is_new=is_new)
         model = cast("PeftModel", get_peft_model(base, settings))
-    _keep_head_exact(model, precision, is_stock=config.training.kernels == "none")
     return model
 
 
-def _keep_head_exact(model: PeftModel, precision: Precision, *, is_stock: bool) -> None:
-    """Train the head in float32 under autocast, as PEFT does with the adapter's matrices but not with modules trained whole.
+def _settle_head(model: PreTrainedModel | PeftModel, precision: Precision, *, is_stock: bool) -> None:
+    """Give an adapter's head the format to train in.
 
-    In bfloat16 small updates of it would be rounded away; in float16 loss scaling refuses it.
+    Under autocast that is float32, as PEFT has it for the adapter's matrices but not for modules trained whole: in bfloat16 small updates
+    would be rounded away, and loss scaling refuses float16. Without autocast it is the base's own, also over a 4-bit base, where TRL makes
+    everything that is trained bfloat16.
     """
-    if not precision.fp16 and (is_stock or not precision.bf16):
+    if not isinstance(model, PeftModel):
         return
-    for name, weight in model.named_parameters():
-        if weight.requires_grad and "modules_to_save" in name:
-            weight.data = weight.data.to(torch.float32)
+    has_autocast = precision.fp16 or precision.bf16
+    if precision.fp16 or (has_autocast and not is_stock):
+        head_of(model).data = head_of(model).data.to(torch.float32)
+    elif not has_autocast:
+        head_of(model).data = head_of(model).data.to(precision.weights)
 
 
 def make(parts: Parts) -> RewardTraining:
     """The trainer of a reward run; its model has its adapter already."""
     data = parts.data
     make_trainer = cast("Callable[..., RewardTraining]", RewardTraining)
-    return make_trainer(
+    training = make_trainer(
         store=parts.store,
         events=parts.events,
         model=parts.model,
@@ -97,6 +100,8 @@ def make(parts: Parts) -> RewardTraining:
         processing_class=parts.tokenizer,
         callbacks=list(parts.callbacks),
     )
+    _settle_head(training.trained, parts.precision, is_stock=parts.config.training.kernels == "none")
+    return training
 
 
 def arguments(parts: Parts) -> RewardConfig:

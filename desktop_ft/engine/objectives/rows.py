@@ -53,33 +53,6 @@ def _joined(prompt: Part, answer: Part) -> str | list[dict[str, str]]:
     return cast("list[dict[str, str]]", [*_plain(prompt), *_plain(answer)])
 
 
-def with_prompts(examples: Sequence[Example], events: EventWriter) -> list[Example]:
-    """The examples that have a prompt; a chat whose answers share no beginning has none, and an answer is judged against its prompt.
-
-    Raises:
-        DesktopFtError: ``pairs_without_prompt`` where none has one.
-    """
-    kept = [example for example in examples if cast("Preference | Judged", example).prompt != ()]
-    num_dropped = len(examples) - len(kept)
-    if examples and not kept:
-        raise DesktopFtError(
-            "pairs_without_prompt",
-            "The pairs have no prompt in common",
-            f"In all {len(examples)} pairs the two conversations differ from their first turn on, so they answer nothing in common.",
-            "Give each pair one prompt with two answers, or train a reward model, which reads whole conversations.",
-        )
-    if num_dropped:
-        events.write(
-            WarningRaised(
-                code="pairs_without_prompt",
-                title="Some pairs have no prompt",
-                message=f"{num_dropped} of {len(examples)} pairs are left out: their conversations differ from the first turn on.",
-                hint="Give each pair one prompt with two answers.",
-            )
-        )
-    return kept
-
-
 def check_kept(num_given: int, num_kept: int, max_length: int, events: EventWriter) -> None:
     """Say how many rows the trainer left out for their length.
 

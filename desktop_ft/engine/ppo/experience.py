@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import cast
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor
 
 from desktop_ft.core.config import RunConfig
+from desktop_ft.core.schedule import num_steps
 from desktop_ft.engine.ppo.rows import Rows
 from desktop_ft.engine.ppo.sampling import seed_of
 
@@ -77,8 +77,7 @@ class Schedule:
         batch_size: Answers of one optimizer step.
         num_mini_batches: Optimizer steps of one pass.
         num_ppo_epochs: Passes over one rollout.
-        num_train_epochs: Passes over the prompts.
-        max_steps: Counts before them.
+        num_steps: Optimizer steps of the whole run.
         seed: Of the orders.
     """
 
@@ -86,23 +85,14 @@ class Schedule:
     batch_size: int
     num_mini_batches: int
     num_ppo_epochs: int
-    num_train_epochs: float
-    max_steps: int | None
+    num_steps: int
     seed: int
 
     @classmethod
     def of(cls, config: RunConfig, num_prompts: int) -> Schedule:
         """Of a run."""
-        training, ppo = config.training, config.objective.ppo
-        return cls(
-            num_prompts,
-            training.global_batch_size,
-            ppo.num_mini_batches,
-            ppo.num_ppo_epochs,
-            training.num_train_epochs,
-            training.max_steps,
-            config.seed,
-        )
+        ppo, batch_size = config.objective.ppo, config.training.global_batch_size
+        return cls(num_prompts, batch_size, ppo.num_mini_batches, ppo.num_ppo_epochs, num_steps(config, num_prompts), config.seed)
 
     @property
     def rollout_size(self) -> int:
@@ -113,13 +103,6 @@ class Schedule:
     def steps_per_rollout(self) -> int:
         """Optimizer steps on the answers of one rollout."""
         return self.num_mini_batches * self.num_ppo_epochs
-
-    @property
-    def num_steps(self) -> int:
-        """Optimizer steps of the whole run; the last rollout is full."""
-        if self.max_steps is not None:
-            return self.max_steps
-        return max(1, math.ceil(self.num_train_epochs * self.num_prompts / self.rollout_size)) * self.steps_per_rollout
 
     def epoch(self, step: int) -> float:
         """Passes over the prompts after a step."""

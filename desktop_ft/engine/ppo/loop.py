@@ -29,6 +29,7 @@ from desktop_ft.core.data.records import Task
 from desktop_ft.core.events import PhaseChanged, SampleDone
 from desktop_ft.engine.arguments import common_arguments
 from desktop_ft.engine.checkpoints import writing
+from desktop_ft.engine.finite import refuse_non_finite
 from desktop_ft.engine.objectives.parts import Parts
 from desktop_ft.engine.ppo import math as ppo
 from desktop_ft.engine.ppo.checkpoint import load_state, save_state
@@ -382,13 +383,19 @@ class PpoTraining:
     # --- checkpoints -------------------------------------------------------------------------------------------------------
 
     def _keep(self) -> None:
-        """Write, seal, rename; a step that is sealed already and the state before the first step are not written."""
+        """Write, seal, rename; a step that is sealed already and the state before the first step are not written.
+
+        Raises:
+            DesktopFtError: ``weights_not_finite``, ``disk_full`` or ``file_not_writable``; the checkpoints before are untouched.
+        """
         step, store = self.step, self._parts.store
         if step > 0 and not store.has(step):
+            refuse_non_finite(self._roles.learning, step)
             folder = store.unsealed / f"{PREFIX_CHECKPOINT_DIR}-{step}"
             with writing(folder):
                 folder.mkdir(parents=True)
                 self._roles.save(folder)
+                self._parts.start.write(folder)
                 save_state(folder, self._whole_state())
                 self._state.save_to_json(str(folder / _TRAINER_STATE))
             store.seal(folder, step)

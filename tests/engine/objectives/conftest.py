@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -66,3 +67,15 @@ def tiny_text(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = make_model(tmp_path_factory.mktemp("tiny-text"), MARKED)
     (folder / "chat_template.jinja").unlink()
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_collections() -> None:
+    """Each trainer ends with a full garbage collection, half a second over the libraries' own objects; these are left out of it."""
+    import peft
+    import transformers
+    from trl.trainer import dpo_trainer, kto_trainer, reward_trainer
+
+    assert all((peft, transformers, dpo_trainer, kto_trainer, reward_trainer))
+    gc.collect()
+    gc.freeze()

@@ -25,23 +25,24 @@ class Case:
     method: str = "lora"
     micro: int = 4
     settings: tuple[tuple[str, Any], ...] = ()
+    is_long: bool = False
+    """Only in the long test run."""
 
 
 CASES = [
     Case("dpo-lora-chat", "dpo", "chat"),
-    Case("dpo-lora-text-accumulated", "dpo", "text", micro=2),
-    Case("dpo-dora-text", "dpo", "text", "dora"),
+    Case("dpo-dora-text-accumulated", "dpo", "text", "dora", micro=2),
     Case("dpo-full-chat", "dpo", "chat", "full"),
-    Case("dpo-full-precomputed", "dpo", "text", "full", settings=(("precompute_ref_log_probs", True),)),
+    Case("dpo-full-precomputed", "dpo", "text", "full", settings=(("precompute_ref_log_probs", True),), is_long=True),
     Case("dpo-robust-sft", "dpo", "chat", settings=(("loss_type", "robust"), ("label_smoothing", 0.1), ("sft_weight", 0.5))),
-    Case("orpo-lora-chat", "orpo", "chat"),
+    Case("orpo-lora-chat", "orpo", "chat", is_long=True),
     Case("orpo-full-text-accumulated", "orpo", "text", "full", micro=2),
     Case("kto-lora-text", "kto", "judged"),
     Case("kto-dora-chat-accumulated", "kto", "judged-chat", "dora", micro=2, settings=(("desirable_weight", 1.2),)),
-    Case("kto-full-apo", "kto", "judged", "full", settings=(("loss_type", "apo_zero_unpaired"),)),
+    Case("kto-full-apo", "kto", "judged", "full", settings=(("loss_type", "apo_zero_unpaired"),), is_long=True),
     Case("reward-lora-chat", "reward", "chat"),
     Case("reward-dora-text-accumulated", "reward", "text", "dora", micro=2, settings=(("center_rewards_coefficient", 0.01),)),
-    Case("reward-full-chat", "reward", "chat", "full"),
+    Case("reward-full-chat", "reward", "chat", "full", is_long=True),
 ]
 
 
@@ -133,7 +134,7 @@ def plain_trl(case: Case, folder: Path, data: Path, out: Path) -> list[dict[str,
     return [log for log in kept if "loss" in log]
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [pytest.param(case, id=case.name, marks=[pytest.mark.real] if case.is_long else []) for case in CASES])
 def test_every_logged_number_equals_a_plain_trl_script(
     case: Case, tiny: Path, tiny_text: Path, preference_files: dict[str, Path], new_run: NewRun, tmp_path: Path
 ) -> None:

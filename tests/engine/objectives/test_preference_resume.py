@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,8 @@ from desktop_ft.core.runs import RunDir, sha256_of
 from tests.engine.conftest import NewRun, make_run
 from tests.engine.helpers import at_look, events_of, work
 
-NUM_STEPS = 7
-SAVED_STEP = 3
+NUM_STEPS = 5
+SAVED_STEP = 2
 LOOK_WITHIN_STEP = 2 * SAVED_STEP + 1
 """The engine looks after each of the two micro-batches of a step; this look is within the step after the saved one."""
 
@@ -27,18 +28,25 @@ class Case:
     data: str
     settings: dict[str, Any] = field(default_factory=dict[str, Any])
     from_adapter: bool = False
+    is_long: bool = False
+    """Only in the long test run."""
 
 
+def each(cases: Iterable[Case]) -> list[Any]:
+    """As pytest's parameters."""
+    return [pytest.param(case, id=case.name, marks=[pytest.mark.real] if case.is_long else []) for case in cases]
+
+
+ON_ADAPTER = Case("dpo-adapter", "dpo", "chat", from_adapter=True)
 CASES = [
-    Case("dpo-lora", "dpo", "chat"),
-    Case("dpo-adapter", "dpo", "chat", from_adapter=True),
-    Case("dpo-adapter-precomputed", "dpo", "chat", {"objective.dpo.precompute_ref_log_probs": True}, from_adapter=True),
+    ON_ADAPTER,
+    Case("dpo-lora", "dpo", "chat", is_long=True),
+    Case("dpo-adapter-precomputed", "dpo", "chat", {"objective.dpo.precompute_ref_log_probs": True}, from_adapter=True, is_long=True),
     Case("dpo-full-precomputed", "dpo", "chat", {"method.kind": "full", "objective.dpo.precompute_ref_log_probs": True}),
-    Case("dpo-full", "dpo", "chat", {"method.kind": "full"}),
     Case("orpo-lora", "orpo", "chat"),
     Case("kto-dora", "kto", "judged-chat", {"method.use_dora": True}),
     Case("reward-lora", "reward", "chat"),
-    Case("reward-full", "reward", "chat", {"method.kind": "full"}),
+    Case("reward-full", "reward", "chat", {"method.kind": "full"}, is_long=True),
 ]
 
 
@@ -55,12 +63,13 @@ def settings_of(case: Case, tiny: Path, files: dict[str, Path], adapter: Path) -
         "model.source": str(tiny),
         "model.adapter": str(adapter) if case.from_adapter else None,
         "data.train": str(files[case.data]),
-        "data.split.fraction": 0.2,
+        "data.split.fraction": 0.1,
         "objective.kind": case.objective,
         "training.micro_batch_size": 2,
         "training.max_steps": NUM_STEPS,
         "output.save_steps": 100,
-        "evaluation.eval_steps": 2,
+        "evaluation.eval_steps": 4,
+        "training.activation_checkpointing": False,
         **case.settings,
     }
 
@@ -78,7 +87,7 @@ def result_file(run: RunDir) -> Path:
     return (run.model / "model.safetensors") if run.model.is_dir() else (run.adapter / "adapter_model.safetensors")
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", each(CASES))
 def test_resume_is_the_uninterrupted_run(
     case: Case, tiny: Path, preference_files: dict[str, Path], sft_adapter: Path, new_run: NewRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,7 +113,7 @@ def test_dpo_on_an_adapter_starts_from_it_and_keeps_it_as_the_reference(
 ) -> None:
     from safetensors.torch import load_file
 
-    run = new_run("dpo", settings_of(CASES[1], tiny, preference_files, sft_adapter))
+    run = new_run("dpo", settings_of(ON_ADAPTER, tiny, preference_files, sft_adapter))
     assert work(run) == 0
 
     before = events_of(run, EvaluationDone)[0]

@@ -152,8 +152,12 @@ def test_a_joint_backward_pass_is_what_playing_prevents(
 ) -> None:
     """With checkpointing, the policy's gradient comes out wrong, without an error, where another adapter is on in its backward pass."""
     settings: dict[str, object] = {
-        **SETTINGS, "model.source": str(tiny), "data.train": str(prompts), "training.max_steps": 1, "training.activation_checkpointing": True,
-    }  # fmt: skip
+        **SETTINGS,
+        "model.source": str(tiny),
+        "data.train": str(prompts),
+        "training.max_steps": 1,
+        "training.activation_checkpointing": True,
+    }
     on_one_base = vars(ppo)["_on_one_base"]
     found: list[SharedBase] = []
 

@@ -155,8 +155,8 @@ def test_dropout_is_off_and_that_is_said(settings: dict[str, object], new_run: N
 
 def test_the_schedule() -> None:
     """10 prompts, rollouts of 4: three rollouts an epoch, the last one reaching into the next pass over the prompts."""
-    schedule = Schedule(10, batch_size=2, num_mini_batches=2, num_ppo_epochs=3, num_train_epochs=2.0, max_steps=None, seed=1)
-    assert (schedule.rollout_size, schedule.steps_per_rollout, schedule.num_steps) == (4, 6, 30)
+    schedule = Schedule(10, batch_size=2, num_mini_batches=2, num_ppo_epochs=3, num_steps=30, seed=1)
+    assert (schedule.rollout_size, schedule.steps_per_rollout) == (4, 6)
     stream = [number for rollout in range(5) for number in schedule.prompts(rollout)]
     assert sorted(stream[:10]) == sorted(stream[10:]) == list(range(10))
     assert stream[:10] != stream[10:]
