@@ -67,7 +67,7 @@ _QUANTIZED_BYTES: Final = 1.0
 
 
 @dataclass(frozen=True)
-class _Source:
+class Source:
     """What is exported and on what it stands."""
 
     run: RunDir
@@ -108,7 +108,7 @@ def export(request: ExportRequest, work: JobWork, device: DeviceFacts) -> None:
     info = read_model(base)
     check_base(run, base)
     plan = plan_export(run, request, base)
-    source = _Source(run, config, base, info, plan, trained_dtype(run, config, base, plan.trained), _four_bit(config, info, device))
+    source = Source(run, config, base, info, plan, trained_dtype(run, config, base, plan.trained), _four_bit(config, info, device))
     with partial_folder(request.out.absolute()) as partial:
         comparison = _write_adapter(source, partial, work) if request.to == "adapter" else _write_merged(source, partial, work, device)
         work.enter("save", "Writing the model card")
@@ -152,7 +152,7 @@ def _changed(base: Path, name: str, before: str | None, now: str | None) -> Desk
 # --- the adapter alone -----------------------------------------------------------------------------------------------------
 
 
-def _write_adapter(source: _Source, out: Path, work: JobWork) -> None:
+def _write_adapter(source: Source, out: Path, work: JobWork) -> None:
     work.enter("export", "Copying the adapter")
     with writing(out), plain_adapter(source.plan.trained.folder) as trained:
         settings = cast("dict[str, object]", json.loads((trained / "adapter_config.json").read_text(encoding="utf-8")))
@@ -168,12 +168,11 @@ def _write_adapter(source: _Source, out: Path, work: JobWork) -> None:
 # --- one plain model --------------------------------------------------------------------------------------------------------
 
 
-def _write_merged(source: _Source, out: Path, work: JobWork, device: DeviceFacts) -> Comparison | ScoreComparison:
+def _write_merged(source: Source, out: Path, work: JobWork, device: DeviceFacts) -> Comparison | ScoreComparison:
     if source.config.objective.kind == "reward":
         from desktop_ft.engine.export_reward import write_merged_reward
 
-        dtype = source.trained_in
-        return write_merged_reward(source.config, source.base, source.plan, dtype, out, work, device)
+        return write_merged_reward(source, out, work, device)
     reference = _reference(source, work, device)
     plan = source.plan
     work.enter("export", "Merging the adapter into the base model" if plan.trained.is_adapter else "Writing the trained weights")
@@ -211,7 +210,7 @@ def copy_files(source: Path, target: Path, patterns: tuple[str, ...]) -> None:
         shutil.copyfile(path, copy)
 
 
-def _reference(source: _Source, work: JobWork, device: DeviceFacts) -> _Reference:
+def _reference(source: Source, work: JobWork, device: DeviceFacts) -> _Reference:
     """Let the trained model read held-out text, as it was trained: base and adapter apart, in the format of the training."""
     work.enter("load", "Loading the trained model")
     dtype, trained = source.trained_in, source.plan.trained
@@ -319,7 +318,7 @@ def differences(comparison: Comparison, limit: float, *, template_equal: bool, s
 # --- held-out text ------------------------------------------------------------------------------------------------------------
 
 
-def _probes(source: _Source, model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, work: JobWork) -> list[Probe]:
+def _probes(source: Source, model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, work: JobWork) -> list[Probe]:
     """Held-out examples of the run; where there are fewer than eight, prompts as well, answered by the trained model."""
     examples = held_out_examples(source.config, source.base, work)
     probes = probes_of_examples((example.input_ids, example.labels) for example in examples)

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 def score(request: ScoreRequest, work: JobWork, device: DeviceFacts) -> None:
     """Score every answer, each alone, so that its score does not depend on the others; one ``sample`` event an answer.
 
-    The base is loaded unquantised, as it is exported.
-
     Raises:
         DesktopFtError: As `load_reward_model`.
         StopRequested: Where the person asked for it; scores so far are told.

@@ -41,9 +41,6 @@ RATES: Final[Mapping[ObjectiveName, Rates]] = {
     "ppo": Rates(1e-5, 1e-6, "full: below the 3e-6 of Huang et al. 2024, arXiv 2403.17031; LoRA: ten times that (Schulman et al. 2025)"),
     "rlhf": Rates(1e-5, 1e-6, "of the policy, as for PPO; the reward model has objective.rlhf.reward_learning_rate"),
 }
-DEFAULT_RATES: Final[Mapping[str, float]] = {kind: RATES["sft"].full if kind == "full" else RATES["sft"].adapter for kind in METHODS}
-"""Learning rate of supervised fine-tuning by method."""
-
 GLOBAL_BATCH: Final[Mapping[ObjectiveName, int]] = {**dict.fromkeys(OBJECTIVES, 16), **dict.fromkeys(ONLINE, 32)}
 """16 pairs or examples. Online: 32 sampled answers, a multiple of the 8 answers to each prompt of GRPO: a policy gradient is noisy."""
 _WARMUP: Final[Mapping[ObjectiveName, float]] = {**dict.fromkeys(OBJECTIVES, 0.03), "dpo": 0.1, "orpo": 0.1, "kto": 0.1}

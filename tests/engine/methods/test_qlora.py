@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +13,11 @@ from peft import PeftModel, get_peft_model
 from desktop_ft.core.config.schema import QuantizationConfig
 from desktop_ft.core.device import DeviceFacts
 from desktop_ft.core.errors import DesktopFtError
+from desktop_ft.core.eventlog import EventTail
+from desktop_ft.core.events import SampleDone
+from desktop_ft.core.job import GenerateRequest, create_job_in
+from desktop_ft.engine import generate as generate_room
+from desktop_ft.engine.jobs import run_job
 from desktop_ft.engine.load import load_base_model
 from desktop_ft.engine.merge import FourBit, load_model, load_with_adapter, merged_model
 from desktop_ft.engine.methods.quantization import keep_quantization, kept_quantization
@@ -95,6 +101,23 @@ def test_the_format_of_the_base_is_kept_beside_the_adapter(tmp_path: Path) -> No
     assert kept_quantization(tmp_path) is None
     keep_quantization(KINDS["fp4"], tmp_path)
     assert kept_quantization(tmp_path) == KINDS["fp4"]
+
+
+def test_the_trained_model_answers_in_4_bit(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    adapted(tiny, KINDS["nf4"], torch.float32, use_dora=True).save_pretrained(str(tmp_path / "adapter"))
+    keep_quantization(KINDS["nf4"], tmp_path / "adapter")
+    loaded: list[torch.nn.Module] = []
+    real = generate_room.load_base_model
+
+    def kept(*parts: Any, **settings: Any) -> Any:  # noqa: ANN401 - as the room's own
+        loaded.append(real(*parts, **settings))
+        return loaded[-1]
+
+    monkeypatch.setattr(generate_room, "load_base_model", kept)
+    job = create_job_in(tmp_path / "jobs", GenerateRequest(str(tiny), ("the sky",), adapter=tmp_path / "adapter", max_new_tokens=4))
+    assert run_job(job.path) == 0
+    assert [event.prompt for event in EventTail(job.events_file).read_all() if isinstance(event, SampleDone)] == ["the sky"]
+    assert getattr(loaded[0], "is_loaded_in_4bit", False)
 
 
 def test_dequantised_weights_are_those_that_the_layers_compute_with(tiny: Path) -> None:

@@ -163,6 +163,15 @@ def test_a_quantised_base_gets_a_whole_head(tiny: Path, preference_files: dict[s
     assert work(run) == 0, events_of(run, ErrorRaised)
     assert len(events_of(run, StepDone)) == 2
     assert find_reward_model(run.path).head_key == "base_model.model.score.weight"
+    samples = shown(run)
+    scores = load_reward_model(run.path, CPU).score([sample.prompt for sample in samples], [sample.text for sample in samples])
+    # In training the adapter of a 4-bit base computes in bfloat16, as TRL has it; loaded again in float32.
+    assert scores.tolist() == pytest.approx([sample.reward for sample in samples], abs=1e-3)
+
+    job = create_job(run, ExportRequest(run.path, "merged", run.path / "merged", dtype="float32"))
+    assert run_job(job.path) == 0
+    verified = [event for event in EventTail(job.events_file).read_all() if isinstance(event, Verified)]
+    assert verified[0].max_score_difference == pytest.approx(0.0, abs=1e-5)
 
 
 # --- jobs ---------------------------------------------------------------------------------------------------------------------
