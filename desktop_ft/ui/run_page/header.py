@@ -61,6 +61,7 @@ class RunHeader(QWidget):
         self.more = button(kind="flat", icon_name="ellipsis", name=self.tr("More for this run"), on_click=self._on_more_clicked)
         self.go_on = button(self.tr("&Go on with…"), "", "arrow-right", on_click=lambda: self._show_below(actions.go_on, self.go_on))
         self.go_on.setToolTip(self.tr("Set up a run that starts from what this one has learnt"))
+        self.go_on.hide()  # before a state is known all buttons together would widen the window
         buttons = (self.go_on, self.pause, self.stop, self.export_plain, self.resume, self.export)
         name = row(self._name, self._chip, gap=12)
         top = row(self.back, (name, 1), *buttons, self.more)
