@@ -181,7 +181,7 @@ class PpoConfig(Section):
     )
     kl_early_stop: float | None = setting(
         None,
-        "End the passes over a batch when the policy moved this far in them (approximate KL per token).",
+        "End the passes over a batch when the policy moved this far in them (approximate KL per token); the steps left out count as done.",
         unit="nats",
         gt=0.0,
         advanced=True,
