@@ -108,6 +108,7 @@ class Sampling(TrainerCallback):
         self._max_new_tokens = max_new_tokens
         self._as_chat = as_chat
         self._every = every
+        self._last_step = 0
         self._events = events
         self._model: PreTrainedModel | None = None
         self._tokenizer: PreTrainedTokenizerBase | None = None
@@ -130,6 +131,10 @@ class Sampling(TrainerCallback):
                 self._events.write(SampleDone(step=step, index=index, prompt=prompt, text=given.text, finished=given.finished))
         return True
 
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
+        """Count from here."""
+        self._last_step = state.global_step
+
     def on_log(
         self,
         args: TrainingArguments,
@@ -138,7 +143,10 @@ class Sampling(TrainerCallback):
         logs: Mapping[str, float] | None = None,
         **kwargs: object,
     ) -> None:
-        """After a step was told; the last step's samples follow when the result is saved."""
-        is_due = state.global_step % self._every == 0 and state.global_step < state.max_steps
-        if logs is not None and "loss" in logs and is_due and self.sample(state.global_step):
+        """After a step was told, also where steps were left out; the last step's samples follow when the result is saved."""
+        if logs is None or "loss" not in logs:
+            return
+        is_due = state.global_step // self._every > self._last_step // self._every and state.global_step < state.max_steps
+        self._last_step = state.global_step
+        if is_due and self.sample(state.global_step):
             self._events.write(PhaseChanged(phase="train"))

@@ -21,11 +21,9 @@ METHODS: dict[str, dict[str, object]] = {
     "qlora": {"method.kind": "qlora"},
     "full": {"method.kind": "full"},
 }
-RULES = [
-    {"kind": "regex", "pattern": pattern, "weight": 1.0 + number / 10}
-    for number, pattern in enumerate(("^A", "t", "s", "o", "he", "[.]", "w", "c", "r", "d"))
-]
-"""Of different weights, so that two answers hardly ever get the same reward, which would leave a step without a gradient."""
+PATTERNS = ("^A", "t", "s", "o", "he", "[.]", "w", "c", "r", "d")
+RULES = [{"kind": "regex", "pattern": pattern, "weight": 2.0**-place} for place, pattern in enumerate(PATTERNS)]
+"""Weights of which no two sums are equal: answers that score alike teach nothing."""
 SAMPLED: dict[str, object] = {
     "objective.rewards.rules": RULES,
     "objective.rollout.max_completion_length": 8,

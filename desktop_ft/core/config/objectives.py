@@ -31,7 +31,12 @@ class DpoConfig(Section):
         source="TRL's default",
     )
     label_smoothing: float = setting(
-        0.0, "Share of the pairs that may be the wrong way round.", ge=0.0, lt=0.5, advanced=True, source="Mitchell 2023, conservative DPO"
+        0.0,
+        "Share of the pairs that may be the wrong way round; robust, exo_pair and aot use it.",
+        ge=0.0,
+        lt=0.5,
+        advanced=True,
+        source="Chowdhury et al. 2024, arXiv 2403.00409",
     )
     sft_weight: float = setting(
         0.0,
@@ -176,7 +181,7 @@ class PpoConfig(Section):
     )
     kl_early_stop: float | None = setting(
         None,
-        "End the passes over a batch when the policy moved this far in them (approximate KL per token).",
+        "End the passes over a batch when the policy moved this far in them (approximate KL per token); the steps left out count as done.",
         unit="nats",
         gt=0.0,
         advanced=True,

@@ -184,6 +184,7 @@ class PpoTraining:
         """Sample answers and work out each token's advantage; None where the run is to stop before all are sampled."""
         tasks = [self._tasks[number] for number in self._schedule.prompts(self._progress.rollout)]
         answers: list[Sampled] = []
+        self._give_back_memory()
         with evaluating(self._roles.learning):
             seed = (self._parts.config.seed, _ROLLOUTS, self._progress.rollout)
             for some in self._answers(tasks, seed, self._stop_waits):
@@ -195,6 +196,7 @@ class PpoTraining:
             log_probs, ref_log_probs, entropy = self._log_probs(rows)
             values = self._values(rows)
             judgment = judge(self._rewards, tasks, answers)
+        self._give_back_memory()
         self._tell_samples(tasks, answers, judgment)
 
         settings, mask, kl_coef = self._settings, rows.mask, self._progress.kl_coef
@@ -256,6 +258,11 @@ class PpoTraining:
 
     def _micro_batches(self, rows: Rows) -> list[Rows]:
         return [rows.select(chosen) for chosen in torch.arange(len(rows)).split(self.micro_batch_size)]
+
+    def _give_back_memory(self) -> None:
+        """Between sampling and learning: the pieces that a growing cache leaves behind fit nothing that the other allocates."""
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
 
     def _tell_samples(self, tasks: Sequence[Task], answers: Sequence[Sampled], judgment: Judgment) -> None:
         """Some of the answers, with the step that learns from them first."""

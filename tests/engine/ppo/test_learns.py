@@ -2,8 +2,9 @@
 
 The prompts ask for anything about a thing ("Tell me about a fox."); the demo model knows a dozen sentences about each and says one to
 four of them. The rule wants the first one to say where the thing lives, grows or is kept, and to name the thing that was asked about, so
-that no one answer fits two prompts. Measured with these settings at seed 1: 0.30 before, 0.98 after 80 steps, 2.0 nats per answer from
-the start, 68 % of the entropy left.
+that no one answer fits two prompts. Measured with these settings (2 CPU cores, float32, seeds 1 to 3), on 56 held-out prompts: reward
+0.25, 0.20, 0.21 before and 0.98, 1.00, 0.96 after 60 steps; 2.9, 2.2, 2.1 nats per answer from the start; 55 %, 70 %, 51 % of the entropy
+left.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ THINGS: Final = (
     "dog cat horse cow sheep goat pig lion bear wolf fox rabbit mouse elephant whale bat hedgehog squirrel hen duck goose owl eagle swan "
     "penguin parrot frog snake turtle lizard crocodile salmon shark bee ant butterfly banana apple pear cherry lemon orange plum peach "
     "strawberry blueberry raspberry grape lime melon coconut carrot potato onion tomato cucumber pumpkin cabbage radish pepper beetroot "
-    "walnut hazelnut hammer saw spoon knife pot cup plate bottle candle lamp book pencil brush chair bed blanket pillow scarf coat umbrella "
-    "boot rope ladder bucket broom key mirror clock window basket needle kite"
+    "walnut hazelnut hammer saw spoon knife pot cup plate bottle candle lamp book pencil brush chair bed blanket pillow scarf coat "
+    "umbrella boot rope ladder bucket broom key mirror clock window basket needle kite"
 ).split()
 HELD_OUT: Final = THINGS[::7]
 QUESTIONS: Final = ("Tell me about {}.", "What do you know about {}?", "Describe {}.", "Tell me something about {}.")
@@ -73,6 +74,7 @@ def test_a_rule_is_learnt_without_leaving_the_start(seed: int, tmp_path: Path, n
     run = new_run("run", settings)
     assert work(run) == 0
     before, after = (event.metrics for event in events_of(run, EvaluationDone))
+    print(f"seed {seed}: {before} -> {after}")
     assert before["reward"] <= 0.4
     assert after["reward"] >= 0.9
     assert after["kl"] <= 10.0
