@@ -218,6 +218,33 @@ class ErrorRaised(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class LrPoint(Event):
+    """One rate of a sweep of learning rates was tried for a few steps.
+
+    Attributes:
+        loss: The mean of the last third of its steps; of a rate that diverged, the last one.
+        first_loss: Of its first step, before anything was learnt; the same for every rate.
+        num_steps: Steps that were done; fewer than asked for where it diverged.
+    """
+
+    kind: ClassVar[str] = "lr_point"
+    rate: float
+    loss: float | None = None
+    first_loss: float | None = None
+    num_steps: int = 0
+    has_diverged: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class LrSuggested(Event):
+    """What a sweep of learning rates suggests; ``rate`` None: the curve shows none. ``message`` says why."""
+
+    kind: ClassVar[str] = "lr_suggested"
+    rate: float | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Verified(Event):
     """An export was loaded again and compared with the trained model on held-out prompts.
 
@@ -262,7 +289,7 @@ EVENT_TYPES: Final[Mapping[str, type[Event]]] = {
     event.kind: event
     for event in (
         RunStarted, PhaseChanged, Progress, StepDone, EvaluationDone, GeneralLoss, StageStarted, SampleDone, CheckpointSaved, ControlDone,
-        WarningRaised, ErrorRaised, Verified, Exported, RunFinished,
+        WarningRaised, ErrorRaised, LrPoint, LrSuggested, Verified, Exported, RunFinished,
     )
 }  # fmt: skip
 

@@ -26,7 +26,7 @@ JOB_VERSION: Final = 1
 ExportTarget = Literal["adapter", "merged"]
 EXPORT_TARGETS: Final[tuple[str, ...]] = get_args(ExportTarget)
 DTYPES: Final[tuple[str, ...]] = get_args(DtypeName)
-_START_AGAIN: Final = "Start the export or generation again."
+_START_AGAIN: Final = "Start the export, generation or sweep again."
 
 
 @dataclass(frozen=True)
@@ -98,8 +98,28 @@ class ScoreRequest:
     dtype: DtypeName = "auto"
 
 
-JobRequest = ExportRequest | GenerateRequest | ScoreRequest
-REQUEST_TYPES: Final[Mapping[str, type[JobRequest]]] = {"export": ExportRequest, "generate": GenerateRequest, "score": ScoreRequest}
+@dataclass(frozen=True)
+class LrFindRequest:
+    """Try learning rates for the run whose run.yaml lies in the job's folder (`desktop_ft.core.lr_finder.create_sweep`).
+
+    Attributes:
+        low: The lowest rate.
+        high: The highest rate.
+        num_steps: Optimizer steps for each.
+        num_rates: How many, evenly spaced on a logarithmic scale.
+    """
+
+    kind: ClassVar[str] = "lr_find"
+    low: float
+    high: float
+    num_steps: int = 8
+    num_rates: int = 11
+
+
+JobRequest = ExportRequest | GenerateRequest | ScoreRequest | LrFindRequest
+REQUEST_TYPES: Final[Mapping[str, type[JobRequest]]] = {
+    "export": ExportRequest, "generate": GenerateRequest, "score": ScoreRequest, "lr_find": LrFindRequest,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -258,6 +278,8 @@ def _revive(annotation: str, value: object, name: str, path: Path) -> object:
 
 def _problem_of(request: JobRequest) -> str:
     """What is wrong with a request's values; empty where nothing is."""
+    if isinstance(request, LrFindRequest):
+        return _problem_of_sweep(request)
     if request.dtype not in DTYPES:
         return f"'{request.dtype}' is no number format. Known: {', '.join(DTYPES)}."
     if isinstance(request, ExportRequest):
@@ -269,6 +291,15 @@ def _problem_of(request: JobRequest) -> str:
         (request.max_new_tokens >= 1, f"max_new_tokens is {request.max_new_tokens}; it must be at least 1."),
         (request.temperature >= 0, f"temperature is {request.temperature:g}; it must be at least 0."),
         (0 < request.top_p <= 1, f"top_p is {request.top_p:g}; it must be above 0 and at most 1."),
+    )
+    return next((message for fine, message in checks if not fine), "")
+
+
+def _problem_of_sweep(request: LrFindRequest) -> str:
+    checks = (
+        (0 < request.low < request.high <= 1, f"the rates go from {request.low:g} to {request.high:g}; they must rise, above 0 up to 1."),
+        (request.num_steps >= 1, f"num_steps is {request.num_steps}; it must be at least 1."),
+        (2 <= request.num_rates <= 100, f"num_rates is {request.num_rates}; it must be from 2 to 100."),
     )
     return next((message for fine, message in checks if not fine), "")
 

@@ -22,6 +22,7 @@ from desktop_ft.core.files import write_text
 from desktop_ft.core.job import ExportRequest
 from desktop_ft.core.models import ModelInfo
 from desktop_ft.core.runs import RunDir
+from desktop_ft.engine.methods.quantization import quantization_of
 from desktop_ft.engine.verify import Comparison
 
 if TYPE_CHECKING:
@@ -236,14 +237,7 @@ def _usage(facts: CardFacts) -> str:
     if facts.is_reward:
         return "\n".join(("## Use it", "", "```python", *_usage_of_reward(facts, folder), "```"))
     if facts.request.to == "adapter":
-        lines = (
-            "from peft import PeftModel",
-            "from transformers import AutoModelForCausalLM, AutoTokenizer",
-            "",
-            f'base = AutoModelForCausalLM.from_pretrained("{base_name(facts.config)}")  # or its folder',
-            f'model = PeftModel.from_pretrained(base, "{folder}")',
-            f'tokenizer = AutoTokenizer.from_pretrained("{folder}")',
-        )
+        lines = _usage_of_adapter(facts.config, folder)
     else:
         lines = (
             "from transformers import pipeline",
@@ -252,6 +246,29 @@ def _usage(facts: CardFacts) -> str:
             'print(chat([{"role": "user", "content": "Hello!"}], max_new_tokens=200)[0]["generated_text"][-1]["content"])',
         )
     return "\n".join(("## Use it", "", "```python", *lines, "```"))
+
+
+_GROW: Final = "base.resize_token_embeddings(max(len(tokenizer), base.get_input_embeddings().num_embeddings))"
+
+
+def _usage_of_adapter(config: RunConfig, folder: str) -> tuple[str, ...]:
+    """On the base as it was trained: in the same 4 bit, with rows for the same tokens."""
+    quantization = quantization_of(config)
+    how, four_bit = "", ()
+    if quantization is not None:
+        how = ", quantization_config=four_bit"
+        kind, double = quantization.quant_type, quantization.double_quant
+        four_bit = (f'four_bit = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="{kind}", bnb_4bit_use_double_quant={double})',)
+    return (
+        "from peft import PeftModel",
+        f"from transformers import AutoModelForCausalLM, AutoTokenizer{', BitsAndBytesConfig' if quantization else ''}",
+        "",
+        f'tokenizer = AutoTokenizer.from_pretrained("{folder}")',
+        *four_bit,
+        f'base = AutoModelForCausalLM.from_pretrained("{base_name(config)}"{how})  # or its folder',
+        *((_GROW,) if config.model.added_tokens else ()),
+        f'model = PeftModel.from_pretrained(base, "{folder}")',
+    )
 
 
 def _usage_of_reward(facts: CardFacts, folder: str) -> tuple[str, ...]:

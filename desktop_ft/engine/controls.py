@@ -192,13 +192,14 @@ def set_learning_rate(scheduler: LambdaLR, rate: float) -> None:
 
     Args:
         scheduler: The schedule of the run, possibly in accelerate's wrapper.
-        rate: What it is a multiple of.
+        rate: What it is a multiple of. A group with a higher rate than the others (LoRA+) keeps its ratio.
     """
     inner = cast("LambdaLR", getattr(scheduler, "scheduler", scheduler))
-    inner.base_lrs = [rate for _ in inner.base_lrs]
-    for group, shape in zip(inner.optimizer.param_groups, inner.lr_lambdas, strict=True):
-        height = rate * shape(inner.last_epoch)
-        group["initial_lr"] = rate
+    lowest = min(inner.base_lrs)
+    inner.base_lrs = [rate * (base / lowest) if lowest else rate for base in inner.base_lrs]
+    for group, base, shape in zip(inner.optimizer.param_groups, inner.base_lrs, inner.lr_lambdas, strict=True):
+        height = base * shape(inner.last_epoch)
+        group["initial_lr"] = base
         if isinstance(group["lr"], torch.Tensor):
             group["lr"].fill_(height)
         else:

@@ -130,7 +130,7 @@ def _scores(model: torch.nn.Module, ids: Sequence[list[int]], plan: ExportPlan, 
 def _texts(source: Source, work: JobWork) -> tuple[list[tuple[Turns, Turns]], bool]:
     """Prompts with answers of the run's pairs, held-out ones first, and whether they are chats; where the data are gone, other texts."""
     try:
-        data = load_examples(source.config, load_tokenizer(source.base), work.events, work.check_stop)
+        data = load_examples(source.config, load_tokenizer(source.base, source.config.model.added_tokens), work.events, work.check_stop)
     except DesktopFtError:
         texts: list[tuple[Turns, Turns]] = list(zip(SAMPLE_PROMPTS, reversed(SAMPLE_PROMPTS), strict=True))
         return texts, load_hf_tokenizer(source.base).chat_template is not None

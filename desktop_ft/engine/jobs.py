@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.core.eventlog import EventWriter
 from desktop_ft.core.events import Event, FinishStatus, Phase, PhaseChanged, Progress, RunFinished, RunStarted
-from desktop_ft.core.job import ExportRequest, JobDir, JobRequest, ScoreRequest, read_job
+from desktop_ft.core.job import ExportRequest, JobDir, JobRequest, LrFindRequest, ScoreRequest, read_job
 from desktop_ft.core.processes import ProcessMark, mark_of
 from desktop_ft.core.runs import release_lock, take_lock
 from desktop_ft.engine.errors import Situation, error_event
@@ -42,6 +42,21 @@ class JobWork:
     def events(self) -> EventWriter:
         """The job's log, for rooms that write to it themselves."""
         return self._events
+
+    @property
+    def stop(self) -> StopFlag:
+        """Set when the job is to stop."""
+        return self._stop
+
+    @property
+    def controls(self) -> ControlFolder:
+        """Requests to the job."""
+        return self._controls
+
+    @property
+    def situation(self) -> Situation:
+        """What the job is doing, for the translation of errors."""
+        return self._situation
 
     def emit(self, event: Event) -> None:
         """Append an event to the log."""
@@ -159,6 +174,10 @@ def _work(job: JobDir, request: JobRequest, events: EventWriter, mark: ProcessMa
         from desktop_ft.engine.score import score
 
         score(request, work, device)
+    elif isinstance(request, LrFindRequest):
+        from desktop_ft.engine.lr_find import find_rate
+
+        find_rate(job, request, work, mark)
     else:
         from desktop_ft.engine.generate import generate
 

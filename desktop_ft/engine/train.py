@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 from peft import PeftModel
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
 
 from desktop_ft.core.base_model import base_hashes
 from desktop_ft.core.config import SETTINGS, Draft, RunConfig
@@ -133,6 +134,23 @@ class TrainingRun:
             forgetting.measure(training.trained, num_steps)
         return Outcome("completed", num_steps)
 
+    def bare(self, config: RunConfig, callbacks: Sequence[TrainerCallback]) -> Training:
+        """The run's trainer with its model and data, and nothing around it: no evaluation, no samples, no checkpoints.
+
+        Args:
+            config: Instead of that in the folder; without held-out examples.
+            callbacks: Of the trainer.
+
+        Raises:
+            DesktopFtError, StopRequested: As `train`.
+        """
+        quieten_libraries()
+        store = CheckpointStore(self._run, self._events, keep=1)
+        store.clear_unsealed()
+        prepared = self._prepare(config, None)
+        model = self._model(prepared)
+        return self._trainer(prepared, model, AdapterStart(prepared.config, None), store, callbacks)
+
     # --- before the model is loaded ---
 
     def _settled(self, config: RunConfig) -> RunConfig:
@@ -233,15 +251,28 @@ class TrainingRun:
     def _training(
         self, prepared: _Prepared, model: PreTrainedModel | PeftModel, start: AdapterStart, store: CheckpointStore, sampling: Sampling
     ) -> Training:
-        config, is_new = prepared.config, prepared.checkpoint is None
-        has_new_adapter = config.method.kind != "full" and config.model.adapter is None and config.objective.kind != "reward"
+        config = prepared.config
         best = BestKeeper(store, config.objective.kind) if config.output.keep_best else None
         callbacks = (
             Reporting(self._events, prepared.device, len(prepared.data.eval_examples), self._situation, best),
             sampling,
             Controls(self._controls, self._stop, config, sampling.sample, self._events),
         )
-        training = make_training(
+        training = self._trainer(prepared, model, start, store, callbacks)
+        sampling.attach(cast("PreTrainedModel", training.trained), prepared.tokenizer)
+        return training
+
+    def _trainer(
+        self,
+        prepared: _Prepared,
+        model: PreTrainedModel | PeftModel,
+        start: AdapterStart,
+        store: CheckpointStore,
+        callbacks: Sequence[TrainerCallback],
+    ) -> Training:
+        config, is_new = prepared.config, prepared.checkpoint is None
+        has_new_adapter = config.method.kind != "full" and config.model.adapter is None and config.objective.kind != "reward"
+        return make_training(
             Parts(
                 config=config,
                 model_dir=prepared.model_info.path,
@@ -258,8 +289,6 @@ class TrainingRun:
                 start=start,
             )
         )
-        sampling.attach(cast("PreTrainedModel", training.trained), prepared.tokenizer)
-        return training
 
     def _sampling(self, prepared: _Prepared) -> Sampling:
         evaluation, every = prepared.config.evaluation, cast("int", prepared.config.evaluation.eval_steps)

@@ -16,6 +16,7 @@ from desktop_ft.core.config import RunConfig
 from desktop_ft.core.data.tokenise import TokenisedExample
 from desktop_ft.core.eventlog import EventWriter
 from desktop_ft.core.events import PhaseChanged
+from desktop_ft.core.memory import changed_config
 from desktop_ft.engine.checkpoints import CheckpointStore, writing
 from desktop_ft.engine.finite import refuse_non_finite
 from desktop_ft.engine.methods.optimizer import build_optimizer
@@ -119,6 +120,14 @@ class RunTrainer(Base):
         if cast("torch.optim.Optimizer | None", self.optimizer) is None:
             self.optimizer = build_optimizer(self._config, cast("PreTrainedModel", model or self.trained))
         return self.optimizer
+
+    def begin_at(self, rate: float) -> None:
+        """Forget optimizer and schedule; the next training makes new ones at this learning rate."""
+        assert self._config is not None, "train_as() comes before training"
+        self._config = changed_config(self._config, {"training.learning_rate": rate})
+        self.args.learning_rate = rate
+        settable = cast("Any", self)
+        settable.optimizer, settable.lr_scheduler = None, None
 
     # --- checkpoints ---
 

@@ -13,6 +13,8 @@ from desktop_ft.core.events import (
     ErrorRaised,
     Event,
     Exported,
+    LrPoint,
+    LrSuggested,
     Phase,
     PhaseChanged,
     Progress,
@@ -43,6 +45,7 @@ class JobModel(QObject):
         verified: The comparison of the export with the trained model; None before it.
         exported: What is complete on disk; several where the job writes several.
         samples: Answers that were written or scored, in order.
+        points: Learning rates that a sweep tried, the lowest first, and what it ``suggested``; None before its end.
         warnings: As they came.
         error: What ended it; None where all is well.
         error_details: Traceback or console tail for "Details".
@@ -64,6 +67,8 @@ class JobModel(QObject):
         self.verified: Verified | None = None
         self.exported: list[Exported] = []
         self.samples: list[SampleDone] = []
+        self.points: list[LrPoint] = []
+        self.suggested: LrSuggested | None = None
         self.warnings: list[WarningRaised] = []
         self.error: DesktopFtError | None = None
         self.error_details = ""
@@ -129,6 +134,12 @@ class JobModel(QObject):
                 self._changed.add("result")
             case Exported():
                 self.exported.append(event)
+                self._changed.add("result")
+            case LrPoint():
+                self.points.append(event)
+                self._changed.add("result")
+            case LrSuggested():
+                self.suggested = event
                 self._changed.add("result")
             case SampleDone():
                 self.samples.append(event)

@@ -7,17 +7,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
-from PySide6.QtCore import QByteArray, Qt
+from PySide6.QtCore import QByteArray, Qt, Signal
 from PySide6.QtGui import QAction, QCloseEvent, QKeySequence, QResizeEvent
 from PySide6.QtWidgets import QApplication, QCheckBox, QFileDialog, QHBoxLayout, QMainWindow, QMessageBox, QWidget
 
-from desktop_ft.core.config import RunConfig
+from desktop_ft.core.config import Draft, RunConfig
+from desktop_ft.core.config.objectives import OBJECTIVES
 from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.core.gpu import environment_for
 from desktop_ft.core.processes import ProcessMark
 from desktop_ft.core.runs import RunDir, live_engine
 from desktop_ft.core.settings import Preferences, ThemeChoice, load_preferences, save_preferences
 from desktop_ft.core.workspace import Workspace
+from desktop_ft.jobs.background import IsCancelled, ReportProgress, TaskSlot
+from desktop_ft.jobs.continuing import continued_draft
 from desktop_ft.jobs.machine_model import MachineModel
 from desktop_ft.jobs.runs_service import RunsService
 from desktop_ft.ui.crash import CrashRoad
@@ -47,6 +50,9 @@ class MainWindow(QMainWindow):
         machine: What the computer has for training; made from the driver unless given.
     """
 
+    task_crashed = Signal(object)
+    """Traceback (str) of an exception that nobody expected in a task of the window's own."""
+
     def __init__(self, workspace: Workspace, machine: MachineModel | None = None) -> None:
         super().__init__()
         self.workspace = workspace
@@ -57,6 +63,9 @@ class MainWindow(QMainWindow):
         self.crashes = CrashRoad(self)
         self._asks_at_close = True
         self._has_told_crashes = False
+        self._next_draft: Draft | None = None
+        self._continuing = TaskSlot(self, self.task_crashed)
+        self.task_crashed.connect(self.show_crash)
         self._card = GpuCard(self.machine)
         self._places = self._new_places()
         self._sidebar = Sidebar(self._places, self._card)
@@ -107,7 +116,8 @@ class MainWindow(QMainWindow):
     def _new_wizard(self) -> QWidget:
         from desktop_ft.ui.wizard_place import WizardPlace
 
-        place = WizardPlace(self.machine, self.preferences)
+        draft, self._next_draft = self._next_draft, None
+        place = WizardPlace(self.machine, self.preferences, draft)
         place.start_requested.connect(self._on_start_requested)
         place.cancelled.connect(self._on_wizard_cancelled)
         place.error_raised.connect(self.show_error)
@@ -122,6 +132,7 @@ class MainWindow(QMainWindow):
         place = RunsPlace(self.service, self.machine)
         place.notice_raised.connect(lambda words: self.strip.show_message(words, key="notice"))
         place.run_shown.connect(self._on_run_shown)
+        place.continue_requested.connect(self._on_continue_requested)
         place.new_run_requested.connect(lambda: self.go_to("new"))
         place.error_raised.connect(self.show_error)
         place.crashed.connect(self.show_crash)
@@ -214,6 +225,31 @@ class MainWindow(QMainWindow):
         if model is not None:
             self.show_run(model)
             self._forget_wizard()
+
+    def _on_continue_requested(self, run: object, objective: str) -> None:
+        """Find and check what the run trained, which reads its base; then the wizard opens on it."""
+        folder = cast("RunDir", run)
+        kind = OBJECTIVES[[str(name) for name in OBJECTIVES].index(objective)]
+        self.strip.show_message(self.tr("Checking what the run has learnt"), folder.path.name, "info", key="continue")
+
+        def work(_cancelled: IsCancelled, _progress: ReportProgress) -> object:
+            return continued_draft(folder, kind)
+
+        self._continuing.start(work, self._on_continued, self._on_continue_failed)
+
+    def _on_continued(self, draft: object) -> None:
+        self.strip.dismiss("continue")
+        if self._pages.made("new") is not None:
+            self.wizard.close_down()
+        self._next_draft = cast("Draft", draft)
+        self._pages.replace("new")
+        self.go_to("new")
+        text = self.tr("It starts from what the run has learnt; the rest is set up as ever.")
+        self.strip.show_message(str(self.wizard.model.draft.get("name")), text, "info", key="continued")
+
+    def _on_continue_failed(self, error: object) -> None:
+        self.strip.dismiss("continue")
+        self.show_error(error)
 
     def _on_wizard_cancelled(self) -> None:
         self.go_to("runs")
@@ -344,6 +380,7 @@ class MainWindow(QMainWindow):
         self.set_preferences(replace(self.preferences, window_geometry=bytes(geometry).decode("ascii")))
         if self._pages.made("new") is not None:
             self.wizard.close_down()
+        self._continuing.drop()
         self.service.shutdown()
         event.accept()
 

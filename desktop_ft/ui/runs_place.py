@@ -31,6 +31,8 @@ class RunsPlace(QStackedWidget):
     notice_raised = Signal(str)
     """A sentence for the strip."""
     crashed = Signal(object)
+    continue_requested = Signal(object, str)
+    """`RunDir`, and the objective of a new run that goes on from it."""
     run_shown = Signal(object)
     """`RunModel` that came to the front."""
 
@@ -51,6 +53,7 @@ class RunsPlace(QStackedWidget):
         self.run_page.notice_raised.connect(self.notice_raised)
         self.run_page.crashed.connect(self.crashed)
         self.run_page.export_requested.connect(self._on_export)
+        self.run_page.continue_requested.connect(self.continue_requested)
         service.run_deleted.connect(self._on_run_deleted)
         machine.changed.connect(self._on_machine_changed)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
+from desktop_ft.core.config import Draft
 from desktop_ft.core.settings import Preferences
 from desktop_ft.jobs.machine_model import MachineModel
 from desktop_ft.jobs.model_catalogue import ModelCatalogue
@@ -18,6 +19,7 @@ class WizardPlace(QWidget):
     Args:
         machine: What the run would train on.
         preferences: Folders of models that were chosen before.
+        draft: What to start from; the demo unless given.
     """
 
     start_requested = Signal(object)
@@ -30,10 +32,10 @@ class WizardPlace(QWidget):
     folder_used = Signal(str)
     """A folder that a model was chosen from."""
 
-    def __init__(self, machine: MachineModel, preferences: Preferences, parent: QWidget | None = None) -> None:
+    def __init__(self, machine: MachineModel, preferences: Preferences, draft: Draft | None = None, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._machine = machine
-        self.model = NewRunModel(machine.device, parent=self)
+        self.model = NewRunModel(machine.device, draft, parent=self)
         self.catalogue = ModelCatalogue(machine.device, preferences.model_folders, parent=self)
         self.catalogue.folder_used.connect(self.folder_used)
         self.wizard = NewRunWizard(self.model, self, catalogue=self.catalogue)

@@ -58,7 +58,7 @@ CASES = {
     "missing file": Bad("data_file_missing", lambda folder: [f"data.train={folder / 'no.jsonl'}"], "no.jsonl"),
     "empty file": Bad("data_file_empty", data("empty.jsonl", []), "empty.jsonl"),
     "malformed row": Bad("data_row_malformed", data("rows.jsonl", [*GOOD[:3], {"messages": "broken"}, *GOOD[3:]]), "4"),
-    "no assistant turn": Bad("data_no_assistant_turn", data("questions.jsonl", [QUESTION_ONLY] * 4)),
+    "no assistant turn": Bad("data_wrong_for_objective", data("questions.jsonl", [QUESTION_ONLY] * 4)),
     "all labels masked": Bad("data_all_masked", data("rows.jsonl", GOOD, "data.max_length=8")),
     "model without weights": Bad("model_no_weights", model_without("*.safetensors")),
     "pickle weights": Bad("model_pickle_only", pickle_only),

@@ -21,7 +21,9 @@ METHODS: dict[str, dict[str, object]] = {
     "qlora": {"method.kind": "qlora"},
     "full": {"method.kind": "full"},
 }
-RULES = [{"kind": "regex", "pattern": pattern} for pattern in ("^A", "t", "s", "o", "he", "[.]", "w", "c", "r", "d")]
+PATTERNS = ("^A", "t", "s", "o", "he", "[.]", "w", "c", "r", "d")
+RULES = [{"kind": "regex", "pattern": pattern, "weight": 2.0**-place} for place, pattern in enumerate(PATTERNS)]
+"""Weights of which no two sums are equal: answers that score alike teach nothing."""
 SAMPLED: dict[str, object] = {
     "objective.rewards.rules": RULES,
     "objective.rollout.max_completion_length": 8,

@@ -12,7 +12,10 @@ from desktop_ft.core.events import ErrorRaised, RunFinished, RunStarted, StepDon
 from desktop_ft.core.resolve import load_resolved
 from desktop_ft.core.retry import RETRY_CODE, apply_retry, retry_offer
 from desktop_ft.core.runs import RunDir
+from desktop_ft.engine.objectives.grpo import GrpoTraining
+from desktop_ft.engine.objectives.online import ANSWERS_FILE
 from desktop_ft.engine.objectives.sft import SftTraining
+from desktop_ft.engine.trainer import RunTrainer
 from tests.engine.conftest import NewRun
 from tests.engine.helpers import events_of, work
 
@@ -30,16 +33,16 @@ def settings(tiny: Path, pairs: Path) -> dict[str, object]:
     }
 
 
-def fill_memory(monkeypatch: pytest.MonkeyPatch, at_step: int) -> None:
+def fill_memory(monkeypatch: pytest.MonkeyPatch, at_step: int, trainer: type[RunTrainer] = SftTraining) -> None:
     """A device on which four examples fit until this step, and two for ever."""
-    plain = SftTraining.compute_loss
+    plain = trainer.compute_loss
 
-    def compute(self: SftTraining, *args: object, **kwargs: object) -> torch.Tensor:
+    def compute(self: RunTrainer, *args: object, **kwargs: object) -> torch.Tensor:
         if self.micro_batch_size > 2 and self.state.global_step >= at_step:
             raise torch.OutOfMemoryError(FULL)
         return cast("torch.Tensor", plain(self, *args, **kwargs))  # pyright: ignore[reportArgumentType]
 
-    monkeypatch.setattr(SftTraining, "compute_loss", compute)
+    monkeypatch.setattr(trainer, "compute_loss", compute)
 
 
 def curve(run: RunDir) -> list[tuple[int, float, float]]:
@@ -75,3 +78,32 @@ def test_the_same_run_with_half_the_micro_batch(
     assert list(told) == list(range(1, 15))
     for step, loss, norm in curve(whole):
         assert told[step] == pytest.approx([loss, norm], abs=1e-5)
+
+
+def test_sampled_answers_in_a_checkpoint_are_split_anew(
+    new_run: NewRun, settings: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """GRPO learns twice from the same answers; the memory is full between the two."""
+    prompts = tmp_path / "prompts.jsonl"
+    prompts.write_text("".join(f'{{"prompt": "the fox {number}"}}\n' for number in range(12)), encoding="utf-8")
+    online = {
+        "data.train": str(prompts),
+        "objective.kind": "grpo",
+        "objective.grpo.num_generations": 2,
+        "objective.grpo.num_iterations": 2,
+        "objective.rollout.max_completion_length": 8,
+        "objective.rewards.rules": [{"kind": "regex", "pattern": "[aeiou]"}, {"kind": "length", "max_tokens": 4}],
+        "training.max_steps": 6,
+        "output.save_steps": 1,
+    }
+    whole = new_run("whole", {**settings, **online})
+    assert work(whole) == 0
+    fill_memory(monkeypatch, 3, GrpoTraining)
+    run = new_run("full", {**settings, **online})
+    assert work(run) == 1
+    assert (run.checkpoint(3) / ANSWERS_FILE).is_file()
+    apply_retry(run)
+    assert work(run) == 0
+    assert [step for step, *_ in curve(run)] == [1, 2, 3, 4, 5, 6]
+    assert max(norm for *_, norm in curve(run)) > 1e-3
+    assert [numbers for _, *numbers in curve(run)] == [pytest.approx(numbers, abs=1e-5) for _, *numbers in curve(whole)]

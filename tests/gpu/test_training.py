@@ -61,13 +61,21 @@ def _run(folder: Path, model_dir: Path, data_file: Path, changes: dict[str, obje
     return create_run(folder, validate(values))
 
 
+QLORA: dict[str, object] = {
+    "method.kind": "qlora", "method.quantization.quant_type": "nf4", "method.quantization.double_quant": True,
+    "training.optim": "paged_adamw_8bit",
+}  # fmt: skip
 CASES: dict[str, dict[str, object]] = {
     "dora": {"method.use_dora": True},
     "lora": {"method.use_dora": False},
     "lora, checkpointing": {"method.use_dora": False, "training.activation_checkpointing": True},
     "lora, kernels none": {"method.use_dora": False, "training.kernels": "none"},
     "lora, float16": {"method.use_dora": False, "model.dtype": "float16"},
-    "full": {"method.kind": "full", "training.learning_rate": 1e-5},
+    "lora+": {"method.use_dora": False, "method.loraplus_lr_ratio": 16.0},
+    "qlora, paged 8-bit": {**QLORA, "method.use_dora": False},
+    "qdora, paged 8-bit": {**QLORA, "method.use_dora": True},
+    "full, kahan": {"method.kind": "full", "method.weight_updates": "kahan", "training.learning_rate": 1e-5},
+    "full, float32 weights": {"method.kind": "full", "method.weight_updates": "float32", "training.learning_rate": 1e-5},
 }
 
 
@@ -106,8 +114,9 @@ def test_trains_within_the_estimate(case: str, model_dir: Path, data_file: Path,
     assert 0.85 < (predicted.total_bytes - context) / measured < 1.25
 
 
-def test_stops_resumes_and_exports(model_dir: Path, data_file: Path, tmp_path: Path) -> None:
-    run = _run(tmp_path / "run", model_dir, data_file, {"training.max_steps": 40})
+@pytest.mark.parametrize("method", [{}, {**QLORA, "method.use_dora": True}], ids=["dora", "qdora"])
+def test_stops_resumes_and_exports(method: dict[str, object], model_dir: Path, data_file: Path, tmp_path: Path) -> None:
+    run = _run(tmp_path / "run", model_dir, data_file, {"training.max_steps": 40, **method})
     child = start_engine(run)
     tail, seen = EventTail(run.events_file), list[Event]()
     while sum(isinstance(event, StepDone) for event in seen) < 3:
@@ -125,7 +134,9 @@ def test_stops_resumes_and_exports(model_dir: Path, data_file: Path, tmp_path: P
     job = create_job(run, ExportRequest(run_dir=run.path, to="merged", out=tmp_path / "merged"))
     exported = finish(RunDir(job.path))
     verified = [event for event in exported if isinstance(event, Verified)][-1]
-    note("export", mean_kl=verified.mean_kl, max_kl=verified.max_kl, top1_agreement=verified.top1_agreement)
+    note(
+        "export", method=run.config().method.kind, mean_kl=verified.mean_kl, max_kl=verified.max_kl, top1_agreement=verified.top1_agreement
+    )
     assert verified.mean_kl is not None
     assert verified.mean_kl <= 0.005
     assert verified.chat_template_equal

@@ -31,7 +31,12 @@ class DpoConfig(Section):
         source="TRL's default",
     )
     label_smoothing: float = setting(
-        0.0, "Share of the pairs that may be the wrong way round.", ge=0.0, lt=0.5, advanced=True, source="Mitchell 2023, conservative DPO"
+        0.0,
+        "Share of the pairs that may be the wrong way round; robust, exo_pair and aot use it.",
+        ge=0.0,
+        lt=0.5,
+        advanced=True,
+        source="Chowdhury et al. 2024, arXiv 2403.00409",
     )
     sft_weight: float = setting(
         0.0,

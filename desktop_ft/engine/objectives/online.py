@@ -97,7 +97,8 @@ class OnlineTrainer(RunTrainer):
         self._num_epochs_before = step // num_steps_per_epoch
         self._step = step * self.gradient_accumulation_steps
         if (checkpoint / ANSWERS_FILE).is_file():
-            self._buffered_inputs = _unflattened(load_file(checkpoint / ANSWERS_FILE, device=str(self.accelerator.device)))
+            kept = _unflattened(load_file(checkpoint / ANSWERS_FILE, device=str(self.accelerator.device)))
+            self._buffered_inputs = _split_anew(kept, self.gradient_accumulation_steps)
 
     def _leave_step(self) -> None:
         """As at a stop between micro-batches: back to the end of the last step, and a checkpoint of it."""
@@ -233,6 +234,16 @@ def _unflattened(tensors: dict[str, torch.Tensor]) -> list[dict[str, torch.Tenso
         number, _, name = key.partition(".")
         batches.setdefault(int(number), {})[name] = value
     return [batches[number] for number in sorted(batches)]
+
+
+def _split_anew(batches: list[dict[str, torch.Tensor]], num_batches: int) -> list[dict[str, torch.Tensor]]:
+    """The same answers in another number of micro-batches: after a full memory a run goes on with smaller ones."""
+    if len(batches) == num_batches:
+        return batches
+    whole = {name: torch.cat([batch[name] for batch in batches]) for name, value in batches[0].items() if value.dim()}
+    parts = {name: value.chunk(num_batches) for name, value in whole.items()}
+    same = {name: value for name, value in batches[0].items() if not value.dim()}
+    return [{**same, **{name: part[number] for name, part in parts.items()}} for number in range(num_batches)]
 
 
 # --- making ---

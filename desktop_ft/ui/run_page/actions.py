@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QAction, QGuiApplication, QKeySequence
-from PySide6.QtWidgets import QWidget
+from PySide6.QtWidgets import QMenu, QWidget
 
+from desktop_ft.core.continuing import continuations
 from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.core.retry import apply_retry
 from desktop_ft.jobs.run_model import RunModel
@@ -19,6 +20,7 @@ from desktop_ft.jobs.runs_service import RunsService
 from desktop_ft.ui.folders import open_folder
 from desktop_ft.ui.kit.icons import icon
 from desktop_ft.ui.kit.text import format_number
+from desktop_ft.ui.objective_words import objective_title
 from desktop_ft.ui.questions import ask
 from desktop_ft.ui.run_page.words import LIVE_STAGES, Stage
 
@@ -35,12 +37,15 @@ class RunActions(QObject):
         open_folder: Show the run's folder.
         copy_command: The command line that does the same.
         discard: End it at once and move it to the trash, after a question.
+        go_on: A menu of the objectives that can go on from what was trained.
     """
 
     export_requested = Signal(object)
     """`RunDir`."""
     error_raised = Signal(object)
     """`DesktopFtError`."""
+    continue_requested = Signal(object, str)
+    """`RunDir`, and the objective of the run that goes on from it."""
     discarded = Signal()
 
     def __init__(self, service: RunsService, page: QWidget) -> None:
@@ -58,6 +63,7 @@ class RunActions(QObject):
         self.open_folder = self._new(self.tr("Open the &folder"), self._on_open_folder, icon_name="folder-open")
         self.copy_command = self._new(self.tr("Copy the co&mmand"), self._on_copy_command, icon_name="terminal")
         self.discard = self._new(self.tr("&Discard…"), self._on_discard, icon_name="trash-2")
+        self.go_on = QMenu(self.tr("&Go on with"), page)
 
     def _new(self, text: str, on_triggered: Callable[[], object], shortcut: str = "", icon_name: str = "") -> QAction:
         action = QAction(text, self._page)
@@ -92,6 +98,10 @@ class RunActions(QObject):
     def set_run(self, model: RunModel) -> None:
         """Act on another run."""
         self._model = model
+        self.go_on.clear()
+        for objective in continuations(model.config) if model.config is not None else ():
+            action = self.go_on.addAction(objective_title(objective))
+            action.triggered.connect(lambda _checked=False, name=objective: self._on_go_on(name))
 
     def show_stage(self, stage: Stage) -> None:
         """Allow what makes sense now."""
@@ -105,6 +115,7 @@ class RunActions(QObject):
         for action in (self.save, self.sample):
             action.setEnabled(is_going and stage != "starting")
         self.export.setEnabled(not is_live and self._has_something())
+        self.go_on.setEnabled(self.export.isEnabled())
         self.discard.setText(self.tr("Stop and &discard…") if is_live else self.tr("&Discard…"))
         self.discard.setEnabled(stage != "stopping")
         self._give_reasons(stage)
@@ -162,6 +173,10 @@ class RunActions(QObject):
     def _on_export(self) -> None:
         if self._model is not None:
             self.export_requested.emit(self._model.run)
+
+    def _on_go_on(self, objective: str) -> None:
+        if self._model is not None:
+            self.continue_requested.emit(self._model.run, objective)
 
     def _on_save(self) -> None:
         if self._model is not None:

@@ -31,7 +31,7 @@ class ErrorBanner(QFrame):
         self._details.hide()
         self.toggle = button(self.tr("Details"), "link", on_click=self.toggle_details)
         self._copy = button(self.tr("Copy"), "link", on_click=self._on_copy_clicked)
-        self.offer = button("", icon_name="play")
+        self.offer = button(self.tr("Resume with a smaller micro-batch"), icon_name="play")
         self.offer.hide()
         self._offer_text = Label("", tone="2", wrap=True)
         self._offer_text.hide()

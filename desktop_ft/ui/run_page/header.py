@@ -59,7 +59,10 @@ class RunHeader(QWidget):
         self.export = ActionButton(actions.export, "primary", "upload")
         self.menu = self._new_menu(actions)
         self.more = button(kind="flat", icon_name="ellipsis", name=self.tr("More for this run"), on_click=self._on_more_clicked)
-        buttons = (self.pause, self.stop, self.export_plain, self.resume, self.export)
+        self.go_on = button(self.tr("&Go on with…"), "", "arrow-right", on_click=lambda: self._show_below(actions.go_on, self.go_on))
+        self.go_on.setToolTip(self.tr("Set up a run that starts from what this one has learnt"))
+        self.go_on.hide()  # before a state is known all buttons together would widen the window
+        buttons = (self.go_on, self.pause, self.stop, self.export_plain, self.resume, self.export)
         name = row(self._name, self._chip, gap=12)
         top = row(self.back, (name, 1), *buttons, self.more)
         top.setStretch(1, 1)
@@ -79,6 +82,9 @@ class RunHeader(QWidget):
         """A menu of the button itself would bring an arrow beside the dots."""
         below = self.more.mapToGlobal(self.more.rect().bottomRight())
         self.menu.popup(below - QPoint(self.menu.sizeHint().width(), 0))
+
+    def _show_below(self, menu: QMenu, place: QWidget) -> None:
+        menu.popup(place.mapToGlobal(place.rect().bottomLeft()))
 
     def set_name(self, name: str) -> None:
         """Show the run's name."""
@@ -100,4 +106,6 @@ class RunHeader(QWidget):
         self.stop.setVisible(is_live)
         self.resume.setVisible(not is_live and stage != "completed")
         self.export.setVisible(stage == "completed")
+        self.go_on.setVisible(stage in {"completed", "stopped"})
+        self.go_on.setEnabled(self.export.isEnabled())
         self.export_plain.setVisible(not is_live and stage not in {"completed", "new"})

@@ -60,6 +60,8 @@ class RunPage(QFrame):
     """A request was answered, in a sentence."""
     crashed = Signal(object)
     """Traceback (str) of an exception that nobody expected in a background task."""
+    continue_requested = Signal(object, str)
+    """`RunDir`, and the objective of a new run that goes on from it."""
     back_requested = Signal()
 
     def __init__(self, service: RunsService, parent: QWidget | None = None) -> None:
@@ -122,6 +124,7 @@ class RunPage(QFrame):
     def _connect(self) -> None:
         self.run_actions.export_requested.connect(self.export_requested)
         self.run_actions.error_raised.connect(self.error_raised)
+        self.run_actions.continue_requested.connect(self.continue_requested)
         self.run_actions.discarded.connect(self.back_requested)
         self.charts.error_raised.connect(self.error_raised)
         self.files.crashed.connect(self.crashed)

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from typing import Final
 
-from PySide6.QtCore import QCoreApplication
+from PySide6.QtCore import QCoreApplication, Qt
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QButtonGroup, QWidget
 
 from desktop_ft.core.config.defaults import METHODS, MethodName, changes_for, method_of
+from desktop_ft.core.lr_finder import OFFLINE
 from desktop_ft.core.memory.estimate import MemoryEstimate
 from desktop_ft.jobs.new_run_model import NewRunModel
+from desktop_ft.ui.kit.buttons import button
 from desktop_ft.ui.kit.fonts import em
 from desktop_ft.ui.kit.icons import STATE_ICONS, IconLabel
 from desktop_ft.ui.kit.layout import column, row
 from desktop_ft.ui.kit.text import Label, format_gib
 from desktop_ft.ui.wizard.cards import ChoiceCard
 from desktop_ft.ui.wizard.page import WizardPage, set_stacked
+from desktop_ft.ui.wizard.rate_dialog import RateDialog
 from desktop_ft.ui.wizard.settings_form import Disclosure, SettingRow, SettingsForm
 
 _TONES: Final = {"fits": "good", "tight": "warn", "does_not_fit": "bad"}
@@ -93,9 +96,9 @@ class MethodPage(WizardPage):
         self.full_heading = Label(self.tr("Weights"), "section")
         self.quantization_heading = Label(self.tr("Quantization"), "section")
         self.more = Disclosure(self.tr("&More settings"), self._new_more())
-        left = column(
-            Label(self.tr("Training"), "section"), self.training, 4, self.quantization_heading, self.quantization, None, gap=10
-        )  # fmt: skip
+        self.find_rate = button(self.tr("Find the learning &rate…"), "flat", "chart-line", on_click=self._on_find_rate)
+        training = column(Label(self.tr("Training"), "section"), self.training, row(self.find_rate, None), gap=10)
+        left = column(training, 4, self.quantization_heading, self.quantization, None, gap=10)
         right = column(self.adapter_heading, self.adapter, self.full_heading, self.full_form, None, gap=10)
         self._card_line = row(*((card, 1) for card in self.cards), gap=12)
         self._columns = row((left, 1), (right, 1), gap=32)
@@ -153,12 +156,27 @@ class MethodPage(WizardPage):
         """Every setting of the page by its path."""
         return {path: shown for form in self.forms for path, shown in form.rows.items()}
 
+    def why_no_sweep(self) -> str:
+        """Why no learning rate can be looked for now; empty where it can."""
+        model = self.model
+        if model.objective not in OFFLINE:
+            return self.tr("The loss of this objective says nothing about the rate; watch reward and KL instead")
+        blocked = (model.why_blocked("model"), model.why_blocked("objective"), model.why_blocked("data"), model.why_blocked("method"))
+        return next((reason for reason in blocked if reason), "")
+
+    def _on_find_rate(self) -> None:
+        dialog = RateDialog(self.model.config(), self.model.device, self)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.rate_chosen.connect(lambda rate: self.model.set("training.learning_rate", rate))
+        dialog.open()
+
     def _on_method_chosen(self, kind: str) -> None:
         self.model.set_method(next(method for method in METHODS if method == kind))
         self._on_model_changed()
 
     def _on_model_changed(self) -> None:
         kind, draft = method_of(self.model.draft), self.model.draft
+        self.find_rate.set_reason(self.why_no_sweep())
         for card in self.cards:
             selected = card.kind == kind
             bill = self.model.estimate if selected else self.model.estimate_with(changes_for(draft, kind=card.kind))

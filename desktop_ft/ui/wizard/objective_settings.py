@@ -43,7 +43,7 @@ class ObjectiveSettings(QWidget):
         main = [path for path in paths if not SETTINGS[path].advanced]
         self.main = SettingsForm(model, main, main)
         self.rest = SettingsForm(model, [path for path in paths if SETTINGS[path].advanced])
-        self.rewards = RewardsEditor(model) if objective in REWARDED or objective == "rlhf" else None
+        self.rewards = RewardsEditor(model, takes_model=objective != "rlhf") if objective in (*REWARDED, "rlhf") else None
         self.more = Disclosure(self.tr("&More settings"), self.rest)
         self.heading = Label(self.tr("Settings"), "section")
         extra: list[QWidget] = [] if self.rewards is None else [self.rewards]

@@ -7,10 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import Final, cast
 
 from PySide6.QtCore import QCoreApplication, Signal
+from PySide6.QtGui import QAction, QShowEvent
 from PySide6.QtWidgets import QFrame, QMenu, QWidget
 
 from desktop_ft.core.config.objectives import RewardRule
-from desktop_ft.core.errors import Problem
+from desktop_ft.core.errors import DesktopFtError, Problem
+from desktop_ft.core.run_summary import run_folders
+from desktop_ft.core.runs import RunDir
+from desktop_ft.core.workspace import Workspace, default_workspace
 from desktop_ft.jobs.new_run_model import NewRunModel
 from desktop_ft.ui.kit.buttons import button
 from desktop_ft.ui.kit.field_row import FieldRow
@@ -20,6 +24,7 @@ from desktop_ft.ui.kit.text import Label
 from desktop_ft.ui.wizard.notices import AdviceLine
 
 RULES_PATH: Final = "objective.rewards.rules"
+MODEL_PATH: Final = "objective.rewards.model"
 KINDS: Final = ("exact_answer", "regex", "json_schema", "length")
 _FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
     "exact_answer": ("pattern",),
@@ -115,14 +120,28 @@ class RuleRow(QFrame):
         self.problem.show_words("" if problem is None else f"{problem.message} {problem.hint}", "bad")
 
 
+def reward_runs(workspace: Workspace) -> list[RunDir]:
+    """Runs that trained a reward model and have it, the newest first."""
+    found: list[RunDir] = []
+    for run in sorted(run_folders(workspace.runs), key=lambda run: run.path.name, reverse=True):
+        try:
+            kind = run.config().objective.kind
+        except DesktopFtError:
+            continue
+        if kind == "reward" and (run.adapter.is_dir() or run.model.is_dir()):
+            found.append(run)
+    return found
+
+
 class RewardsEditor(QWidget):
-    """Adds, changes and removes the rules of a run.
+    """Picks the reward model of a run that has trained one; adds, changes and removes rules.
 
     Args:
         model: The run being set up.
+        takes_model: Whether a reward model can be picked; RLHF trains its own.
     """
 
-    def __init__(self, model: NewRunModel, parent: QWidget | None = None) -> None:
+    def __init__(self, model: NewRunModel, *, takes_model: bool = True, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._model = model
         self._writing = False
@@ -134,10 +153,14 @@ class RewardsEditor(QWidget):
             action.triggered.connect(lambda _checked=False, kind=kind: self.add(kind))
         self.add_button = button(_tr("&Add a rule"), "", "plus", on_click=self._on_add_clicked)
         self.problem = AdviceLine()
+        self.runs_menu = QMenu(self)
+        self.pick = button(_tr("Take the reward model of a r&un…"), "flat", "history", on_click=self._on_pick_clicked)
+        self.pick.setVisible(False)
+        self._takes_model = takes_model
         self._list = column(gap=8)
         words = _tr("Each rule scores an answer from 0 to 1, times its weight; their sum is what the training raises.")
         head = column(Label(_tr("Rules"), "section"), Label(words, tone="2", wrap=True), gap=2)
-        self.setLayout(column(head, self._list, row(self.add_button, None), self.problem, gap=8))
+        self.setLayout(column(row(self.pick, None), head, self._list, row(self.add_button, None), self.problem, gap=8))
         model.draft_changed.connect(self.refresh)
         self.refresh()
 
@@ -195,6 +218,22 @@ class RewardsEditor(QWidget):
         rules = self.rules()
         self._model.set(RULES_PATH, [*rules[:place], *rules[place + 1 :]])
         self.add_button.setFocus()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Which runs there are is looked up each time."""
+        super().showEvent(event)
+        self.pick.setVisible(self._takes_model and bool(self.list_runs()))
+
+    def list_runs(self) -> list[QAction]:
+        """Fill the menu with the runs that have a reward model; its actions."""
+        self.runs_menu.clear()
+        for run in reward_runs(default_workspace()) if self._takes_model else ():
+            action = self.runs_menu.addAction(run.path.name)
+            action.triggered.connect(lambda _checked=False, path=str(run.path): self._model.set(MODEL_PATH, path))
+        return self.runs_menu.actions()
+
+    def _on_pick_clicked(self) -> None:
+        self.runs_menu.popup(self.pick.mapToGlobal(self.pick.rect().bottomLeft()))
 
     def _on_add_clicked(self) -> None:
         self.menu.popup(self.add_button.mapToGlobal(self.add_button.rect().bottomLeft()))

@@ -235,7 +235,7 @@ class SettingsForm(QWidget):
     def __init__(self, model: NewRunModel, paths: Sequence[str], explained: Collection[str] = (), parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.rows = {path: SettingRow(model, path, explained=path in explained) for path in paths}
-        self.setLayout(column(*self.rows.values(), gap=8))
+        self.setLayout(column(*self.rows.values(), None, gap=8))
         model.draft_changed.connect(self.refresh)
         model.memory_changed.connect(self.refresh)
 

@@ -81,6 +81,8 @@ def trl(tmp_path_factory: pytest.TempPathFactory) -> Trl:
 
     def prepare_with(kind: str, folder: Path, examples: Sequence[Example], max_length: int | None) -> Prepared:
         trainer_class, config_class = kinds[kind]
+        if kind == "reward":
+            small.num_labels = 1
         model = (LlamaForSequenceClassification if kind == "reward" else LlamaForCausalLM)(small)
         tokenizer = cast("Any", AutoTokenizer).from_pretrained(folder)
         cast("Any", model.config).pad_token_id = tokenizer.pad_token_id

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
-    from peft import LoraConfig
-    from transformers import BitsAndBytesConfig
+    from peft import LoraConfig, PeftModel
+    from transformers import BitsAndBytesConfig, PreTrainedModel
 
 
 def plain_sft(
@@ -33,8 +33,9 @@ def plain_sft(
         def create_optimizer(self, model: Any = None) -> Any:  # noqa: ANN401 - as Trainer
             if loraplus_lr_ratio is None:
                 return super().create_optimizer(model)
-            kind, settings = self.get_optimizer_cls_and_kwargs(self.args, self.model)
-            self.optimizer = create_loraplus_optimizer(self.model, kind, loraplus_lr_ratio=loraplus_lr_ratio, **settings)
+            trained = cast("PeftModel", self.model)
+            kind, settings = self.get_optimizer_cls_and_kwargs(self.args, cast("PreTrainedModel", trained))
+            self.optimizer = create_loraplus_optimizer(trained, kind, loraplus_lr_ratio=loraplus_lr_ratio, **settings)
             return self.optimizer
 
     trainer = Plain(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import pytest
 import torch
 from peft import get_peft_model
 from safetensors.torch import load_file
+from transformers import PreTrainedModel
 
 from desktop_ft.core.config import RunConfig, config_from_values, set_value
 from desktop_ft.core.data.tokenizer import load_tokenizer
@@ -30,6 +32,10 @@ def config(**changes: object) -> RunConfig:
     for path, value in {"model.source": "demo", "data.train": "demo", "model.dtype": "float32", **changes}.items():
         values = set_value(values, path.replace("__", "."), value)
     return config_from_values(values, Path(), "run")
+
+
+def rows_of(model: PreTrainedModel) -> torch.Tensor:
+    return cast("torch.nn.Embedding", model.get_input_embeddings()).weight.detach()
 
 
 def test_both_tokenizers_know_the_new_tokens_by_the_same_ids(tiny: Path) -> None:
@@ -56,9 +62,9 @@ def test_a_grown_vocabulary_is_trained_saved_and_merged(tied: bool, tmp_path: Pa
     folder = make_model(tmp_path / "base", TinySpec(tied=tied))
     settings, tokenizer = config(model__added_tokens=ADDED), load_hf_tokenizer(folder, ADDED)
     base = load_base_model(folder, torch.float32, "sdpa", CPU)
-    num_before = base.get_input_embeddings().weight.shape[0]
+    num_before = rows_of(base).shape[0]
     prepare_base(settings, base, tokenizer)
-    matrix = base.get_input_embeddings().weight.detach()
+    matrix = rows_of(base)
     assert matrix.shape[0] == len(tokenizer) == num_before + 2
     assert torch.allclose(matrix[-1], matrix[:num_before].mean(0), atol=1e-6)
     assert torch.equal(matrix[-1], matrix[-2])
@@ -125,7 +131,7 @@ def moe(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = Qwen3MoeForCausalLM(
         Qwen3MoeConfig(
             vocab_size=320, hidden_size=64, intermediate_size=64, moe_intermediate_size=32, num_hidden_layers=2, num_attention_heads=4,
-            num_key_value_heads=2, head_dim=16, num_experts=4, num_experts_per_tok=2, tie_word_embeddings=False,
+            num_key_value_heads=2, num_experts=4, num_experts_per_tok=2, tie_word_embeddings=False,
             eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
         )
     )  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -58,7 +58,7 @@ def test_losses_equal_a_plain_script(case: str, tiny: Path, pairs: Path, new_run
     if "quantization" in how:
         four_bit = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_compute_dtype=torch.float32, **how["quantization"])
         how = {**how, "quantization": four_bit}
-    expected = plain_sft(tiny, pairs, tmp_path / "plain", config, steps=NUM_STEPS, **how)
+    expected = plain_sft(tiny, pairs, tmp_path / "plain", config, steps=NUM_STEPS, **cast("dict[str, Any]", how))
 
     assert [step.loss for step in steps] == pytest.approx([log["loss"] for log in expected], abs=1e-5)
     assert [step.grad_norm for step in steps] == pytest.approx([log["grad_norm"] for log in expected], abs=1e-5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import torch
@@ -27,6 +28,10 @@ def config(**changes: object) -> RunConfig:
     for path, value in {"model.source": "demo", "data.train": "demo", "method.rank": 4, **changes}.items():
         values = set_value(values, path.replace("__", "."), value)
     return config_from_values(values, Path(), "start")
+
+
+def up_proj(model: torch.nn.Module, layer: int) -> Any:  # noqa: ANN401 - a linear layer, or PEFT's around it
+    return model.get_submodule(f"model.layers.{layer}.mlp.up_proj")
 
 
 def logits(model: torch.nn.Module) -> torch.Tensor:
@@ -67,11 +72,11 @@ def test_what_took_weights_out_of_the_base_is_saved_as_a_plain_adapter(
 ) -> None:
     settings = config(method__init=init, **{"method__use_dora": False, **variant})
     base = load_base_model(tiny, torch.float32, "sdpa", CPU)
-    before = base.model.layers[0].mlp.up_proj.weight.detach().clone()
+    before = up_proj(base, 0).weight.detach().clone()
     model = get_peft_model(base, lora_config(settings, base))
     start = AdapterStart(settings, None)
     start.settle(model, (), 0)
-    layer = model.get_base_model().model.layers[0].mlp.up_proj.base_layer
+    layer = up_proj(model.get_base_model(), 0).base_layer
     assert (layer.weight - before).abs().max() > 1e-3, "nothing was taken out, so this test means nothing"
     disturb(model)
     expected = logits(model)
@@ -82,14 +87,14 @@ def test_what_took_weights_out_of_the_base_is_saved_as_a_plain_adapter(
 
     plain = PeftModel.from_pretrained(load_base_model(tiny, torch.float32, "sdpa", CPU), str(tmp_path / "result"))
     assert torch.allclose(logits(plain), expected, atol=2e-5)
-    assert plain.peft_config["default"].r == 8
+    assert cast("LoraConfig", plain.peft_config["default"]).r == 8
     assert sorted(path.name for path in (tmp_path / "result").glob("*.safetensors")) == ["adapter_model.safetensors"]
     of_checkpoint = put_adapter(load_base_model(tiny, torch.float32, "sdpa", CPU), tmp_path / "checkpoint")
     assert torch.equal(logits(of_checkpoint), logits(plain.eval()))
 
     resumed = get_peft_model(load_base_model(tiny, torch.float32, "sdpa", CPU), lora_config(settings, base, is_new=False))
     AdapterStart(settings, tmp_path / "checkpoint").settle(resumed, (), 0)
-    again = resumed.get_base_model().model.layers[0].mlp.up_proj.base_layer
+    again = up_proj(resumed.get_base_model(), 0).base_layer
     assert torch.equal(again.weight, layer.weight)
 
 
@@ -103,7 +108,7 @@ def test_eva_starts_where_the_rows_excite_the_layers(tiny: Path) -> None:
     """The four directions of A hold more of the inputs' energy than any other start, and B is zero."""
     base = load_base_model(tiny, torch.float32, "sdpa", CPU)
     inputs: list[torch.Tensor] = []
-    handle = base.model.layers[1].mlp.up_proj.register_forward_hook(lambda _m, args, _o: inputs.append(args[0]))
+    handle = up_proj(base, 1).register_forward_hook(lambda _m, args, _o: inputs.append(args[0]))
     with torch.no_grad():
         for row in rows(40):
             base(input_ids=torch.tensor([row.input_ids]))
@@ -122,7 +127,7 @@ def test_eva_starts_where_the_rows_excite_the_layers(tiny: Path) -> None:
             state = torch.get_rng_state()
             start_from_data(model, rows(40), 4, 0, seed=1)
             assert torch.equal(torch.get_rng_state(), state)
-        layer = model.get_base_model().model.layers[1].mlp.up_proj
+        layer = up_proj(model.get_base_model(), 1)
         assert layer.lora_A["default"].weight.shape == (4, 64)
         assert not layer.lora_B["default"].weight.any()
         held[init] = share_held(layer.lora_A["default"].weight.detach())
@@ -151,7 +156,7 @@ def test_the_plain_adapter_keeps_alpha_over_rank(tiny: Path, tmp_path: Path) -> 
     model.save_pretrained(str(tmp_path))
     start.write(tmp_path)
     make_plain(tmp_path)
-    saved = LoraConfig.from_pretrained(str(tmp_path))
+    saved = cast("LoraConfig", LoraConfig.from_pretrained(str(tmp_path)))
     assert saved.lora_alpha / saved.r**0.5 == pytest.approx(32 / 4**0.5)
     weights = load_file(tmp_path / "adapter_model.safetensors")
     name = next(name for name in weights if name.endswith("lora_A.weight"))

@@ -16,6 +16,7 @@ VOWELS = "[aeiou].*[aeiou]"
 EARLY = "^.?[a-m]"
 SETTINGS: dict[str, object] = {
     "data.format": "prompts",
+    "evaluation.forgetting": False,
     "method.dropout": 0.0,
     "training.global_batch_size": 8,
     "training.micro_batch_size": 8,

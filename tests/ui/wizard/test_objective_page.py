@@ -12,6 +12,8 @@ from pytestqt.qtbot import QtBot
 
 from desktop_ft.core.config import SETTINGS
 from desktop_ft.core.config.objectives import OBJECTIVES, ObjectiveName
+from desktop_ft.core.runs import create_run
+from desktop_ft.core.workspace import Workspace
 from desktop_ft.ui.kit.fields import BoolControl, ChoiceControl
 from desktop_ft.ui.wizard.data_page import DataPage
 from desktop_ft.ui.wizard.method_page import MethodPage
@@ -21,6 +23,7 @@ from desktop_ft.ui.wizard.rewards_editor import RULES_PATH
 from desktop_ft.ui.wizard.settings_form import SettingRow
 from desktop_ft.ui.wizard.wizard import NewRunWizard
 from tests.helpers.clipping import clipped_texts
+from tests.helpers.objective_runs import config as objective_config
 from tests.ui.wizard.conftest import NARROW, MakeWizard, is_quiet
 from tests.ui.wizard.stand_ins import GPU, write_model
 
@@ -148,6 +151,23 @@ def test_rules_are_added_changed_and_removed_with_their_errors_inline(make_wizar
     rules = wizard.model.draft.get(RULES_PATH)
     assert rules == [{"kind": "regex", "weight": 1.0, "pattern": "(thanks)"}]
     assert wizard.model.config().objective.rewards.rules[0].pattern == "(thanks)"
+
+
+def test_a_finished_reward_run_can_be_taken_as_the_reward(make_wizard: MakeWizard, qtbot: QtBot, desktop_ft_home: Path) -> None:
+    run = create_run(Workspace(desktop_ft_home).new_run_dir("my scorer"), objective_config("reward"))
+    run.adapter.mkdir()
+    create_run(Workspace(desktop_ft_home).new_run_dir("some chat"), objective_config("dpo")).adapter.mkdir()
+    wizard = make_wizard()
+    page = objective_page(wizard)
+    choose(wizard, "ppo", qtbot)
+    editor = page.current_settings().rewards
+    assert editor is not None
+    assert editor.pick.isVisible()
+    (action,) = editor.list_runs()
+    action.trigger()
+    assert wizard.model.draft.get("objective.rewards.model") == str(run.path)
+    assert page.current_settings().rows()["objective.rewards.model"].field.value() == str(run.path)
+    assert wizard.footer.next.isEnabled()
 
 
 def test_the_memory_is_told_while_a_reward_is_still_missing(make_wizard: MakeWizard, qtbot: QtBot, tmp_path: Path) -> None:
