@@ -279,7 +279,7 @@ def add_copy(model: PeftModel, source: str, target: str, *, without: str = "") -
 
 def _weights_of(model: PeftModel, adapter: str) -> dict[str, Tensor]:
     """An adapter's own weights; PEFT would add the base's embeddings where the vocabulary grew."""
-    return cast("dict[str, Tensor]", get_peft_model_state_dict(model, adapter_name=adapter, save_embedding_layers=False))
+    return get_peft_model_state_dict(model, adapter_name=adapter, save_embedding_layers=False)
 
 
 def _parameters_of(model: PeftModel, adapter: str) -> list[torch.nn.Parameter]:
