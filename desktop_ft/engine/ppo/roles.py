@@ -224,7 +224,8 @@ class SharedBase:
 
     def save(self, folder: Path) -> None:
         """The policy's adapter into the folder, the value function's below it."""
-        self._model.save_pretrained(str(folder), selected_adapters=[ADAPTERS["policy"], ADAPTERS["value"]])
+        adapters = [ADAPTERS["policy"], ADAPTERS["value"]]
+        self._model.save_pretrained(str(folder), selected_adapters=adapters, save_embedding_layers=False)
         save_file(self._head.state_dict(), folder / VALUE_FOLDER / _HEAD_FILE)
 
     def load(self, folder: Path) -> None:
@@ -252,7 +253,7 @@ def put_weights(model: PeftModel, weights: dict[str, Tensor], adapter: str) -> N
     Raises:
         KeyError: A weight is missing, or has no place.
     """
-    expected = set(get_peft_model_state_dict(model, adapter_name=adapter))
+    expected = set(_weights_of(model, adapter))
     if expected != set(weights):
         raise KeyError(", ".join(sorted(expected ^ set(weights))[:3]))
     set_peft_model_state_dict(model, weights, adapter_name=adapter)
@@ -271,9 +272,14 @@ def add_copy(model: PeftModel, source: str, target: str, *, without: str = "") -
     config.init_lora_weights = True  # a start such as PiSSA's would change the base a second time
     config.modules_to_save = [name for name in config.modules_to_save or () if name != without] or None
     model.add_adapter(target, config)
-    weights = get_peft_model_state_dict(model, adapter_name=source)
+    weights = _weights_of(model, source)
     kept = {name: weight.detach().clone() for name, weight in weights.items() if not without or without not in name.split(".")}
     put_weights(model, kept, target)
+
+
+def _weights_of(model: PeftModel, adapter: str) -> dict[str, Tensor]:
+    """An adapter's own weights; PEFT would add the base's embeddings where the vocabulary grew."""
+    return get_peft_model_state_dict(model, adapter_name=adapter, save_embedding_layers=False)
 
 
 def _parameters_of(model: PeftModel, adapter: str) -> list[torch.nn.Parameter]:

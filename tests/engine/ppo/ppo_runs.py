@@ -26,6 +26,7 @@ SETTINGS: dict[str, object] = {
     "objective.ppo.num_mini_batches": 2,
     "objective.rewards.rules": [{"kind": "regex", "pattern": "[aeiou].*[aeiou]", "weight": 2.0}, {"kind": "regex", "pattern": "^.?[a-m]"}],
     "output.save_steps": 100,
+    "output.keep_best": False,
     "evaluation.eval_steps": 100,
 }
 """Rollouts of 8 answers, learnt from in 4 steps; rules that a random model fulfils now and then."""

@@ -100,8 +100,11 @@ def test_a_stop_in_the_first_rollout_leaves_nothing_behind(
     assert_same(numbers(run), numbers(whole))
 
 
-def test_full_fine_tuning_resumes_bit_for_bit(settings: dict[str, object], new_run: NewRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = {**settings, "method.kind": "full", "method.use_dora": True, "training.max_steps": 4}
+@pytest.mark.parametrize("changes", [{"method.kind": "full"}, {"model.added_tokens": ["<|note|>"]}], ids=["full", "a grown vocabulary"])
+def test_whole_modules_resume_bit_for_bit(
+    changes: dict[str, object], settings: dict[str, object], new_run: NewRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {**settings, **changes, "training.max_steps": 4}
     straight, run = new_run("straight", settings), new_run("stopped", settings)
     assert work(straight) == 0
     with monkeypatch.context() as patch:
@@ -109,7 +112,8 @@ def test_full_fine_tuning_resumes_bit_for_bit(settings: dict[str, object], new_r
         assert work(run) == 0
     assert work(run) == 0
     assert_same(numbers(run), numbers(straight))
-    assert_same_weights(weights(run.model), weights(straight.model))
+    results = [one.model if one.model.is_dir() else one.adapter for one in (run, straight)]
+    assert_same_weights(weights(results[0]), weights(results[1]))
 
 
 def test_a_run_that_died_while_it_saved_its_result_only_saves(settings: dict[str, object], new_run: NewRun) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import pytest
 import torch
@@ -28,9 +29,8 @@ def sampler(model: PreTrainedModel, tiny: Path, **settings: object) -> Sampler:
 def test_noise_turns_the_largest_into_a_draw() -> None:
     probabilities = torch.tensor([0.5, 0.3, 0.15, 0.05])
     scores = probabilities.log().repeat(20_000, 1)
-    drawn = GumbelNoise([seed_of(1, row) for row in range(20_000)], torch.device("cpu"))(torch.empty(0, dtype=torch.long), scores).argmax(
-        -1
-    )
+    noise = GumbelNoise([seed_of(1, row) for row in range(20_000)], torch.device("cpu"))
+    drawn = noise(cast("torch.LongTensor", torch.empty(0)), scores).argmax(-1)
     shares = torch.bincount(drawn, minlength=4) / 20_000
     torch.testing.assert_close(shares, probabilities, rtol=0, atol=0.015)  # four standard errors
 
