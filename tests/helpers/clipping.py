@@ -82,7 +82,9 @@ def _label_problems(label: QLabel) -> Iterator[str]:
         if wanted > label.height() + TOLERANCE:
             yield f"{_name(label)} needs {wanted} px of height and has {label.height()}"
         if label.textFormat() == Qt.TextFormat.PlainText:
-            longest = max((QFontMetrics(label.font()).horizontalAdvance(word) for word in label.text().split()), default=0)
+            longest = max(
+                (QFontMetrics(label.font()).horizontalAdvance(word) for word in label.text().replace("\u200b", " ").split()), default=0
+            )
             if longest > label.contentsRect().width() + TOLERANCE:
                 yield f"{_name(label)} has a word of {longest} px in {label.contentsRect().width()}"
     else:

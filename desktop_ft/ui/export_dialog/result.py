@@ -14,7 +14,7 @@ from desktop_ft.ui.kit.fonts import em
 from desktop_ft.ui.kit.icons import STATE_ICONS, IconLabel
 from desktop_ft.ui.kit.layout import VerticalScrollPage, column, frame, grid, row, rule
 from desktop_ft.ui.kit.messages import copy_text, exact_text
-from desktop_ft.ui.kit.text import Label
+from desktop_ft.ui.kit.text import Label, breakable
 
 
 class ResultPane(QWidget):
@@ -65,7 +65,7 @@ class ResultPane(QWidget):
 
     def _new_command(self, outcome: Outcome, config: RunConfig) -> QWidget:
         command = try_command(outcome, config)
-        words = Label(command, mono=True, wrap=True, selectable=True)
+        words = Label(breakable(command), mono=True, wrap=True)  # the button copies it as it is
         copy = button(self.tr("Copy"), "link", on_click=partial(copy_text, command))
         box = QWidget()
         title = Label(self.tr("Try it: {0}").format(target_name(outcome.to)), tone="2")

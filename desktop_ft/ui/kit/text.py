@@ -82,6 +82,13 @@ def format_duration(seconds: float | None) -> str:
     return _tr("{0} d {1} h").format(days, hours)
 
 
+def breakable(text: str) -> str:
+    """The same text for the eye, that a wrapped label may break after every part of a path; not to be copied."""
+    for separator in ("/", "\\"):
+        text = text.replace(separator, f"{separator}\u200b")
+    return text
+
+
 def format_learning_rate(value: float | None) -> str:
     """Two significant digits in the form that people type: 7.1e-5, 2e-4, 0.01."""
     if value is None or not math.isfinite(value):
