@@ -69,7 +69,8 @@ def recomputed_per_token(plan: Plan) -> int:
 def saved_per_token(plan: Plan) -> int:
     """Bytes a token that one block keeps for its backward pass without checkpointing.
 
-    DoRA keeps the outputs of the base layer and of the adapter besides. A batch whose rows differ in length has a mask, with
+    DoRA keeps the outputs of the base layer and of the adapter besides, over a 4-bit base in float32, since its magnitudes stay
+    float32 beside a bfloat16 adapter (1B shape, 4 x 1024 tokens, H100: 20.2 GiB measured, 14.6 without that). A batch whose rows differ in length has a mask, with
     which keys and values are repeated for every head and a bias for each pair of positions is kept (not counted, but derived);
     so are the rows of dropout.
     """
@@ -84,7 +85,8 @@ def saved_per_token(plan: Plan) -> int:
         row = 24 * hidden + 8 * query + 8 * kv + 16 * width if wide == 2 else 16 * hidden + 4 * query + 4 * kv + 8 * width
         return row + rest + (10 * hidden if plan.is_mixed else 0)
     dropout = 11 * hidden + 3 * query + width if plan.dropout > 0 else 0
-    dora = 4 * sum(linear.outputs for linear in linears(plan.shape) if linear.name in plan.targets) if plan.use_dora else 0
+    outputs = sum(linear.outputs for linear in linears(plan.shape) if linear.name in plan.targets)
+    dora = (8 if plan.kind == "qlora" else 4) * outputs if plan.use_dora else 0
     rest += wide * (14 * plan.rank + dropout + dora)
     if wide == 2:
         return 16 * hidden + 8 * query + 8 * kv + 16 * width + rest
