@@ -12,6 +12,8 @@ from interpreters import SetupError
 from virtual_environment import ROOT, Environment
 
 CLEANED = ("build", "dist", ".pytest_cache", ".ruff_cache", ".hypothesis", ".import_linter_cache", ".cache", "screenshots-out")
+PARALLEL = ("-n", "auto", "--maxprocesses", "4", "--dist", "worksteal")
+"""Tests on up to four cores at once."""
 # basedpyright is told its file: by itself it would prefer a pyrightconfig.json in any folder above the checkout
 CHECKS = {
     "ruff check": ("-m", "ruff", "check", "."),
@@ -51,13 +53,13 @@ def demo() -> int:
 
 
 def test() -> int:
-    """Runs the suite, on up to four cores at once, and names its slowest tests."""
-    return ready("dev").run("-m", "pytest", "--durations=15", "-n", "auto", "--maxprocesses", "4", "--dist", "worksteal")
+    """Runs the suite and names its slowest tests."""
+    return ready("dev").run("-m", "pytest", "--durations=15", *PARALLEL)
 
 
 def test_real() -> int:
-    """Runs the tests that train SmolLM2 on real data."""
-    return ready("real").run("-m", "pytest", "-m", "real", "--durations=0")
+    """Runs the tests that train SmolLM2 on real data, and the proofs that take minutes."""
+    return ready("real").run("-m", "pytest", "-m", "real", "--durations=0", *PARALLEL)
 
 
 def check() -> int:
