@@ -69,10 +69,10 @@ def recomputed_per_token(plan: Plan) -> int:
 def saved_per_token(plan: Plan) -> int:
     """Bytes a token that one block keeps for its backward pass without checkpointing.
 
-    DoRA keeps the outputs of the base layer and of the adapter besides, over a 4-bit base in float32, since its magnitudes stay
-    float32 beside a bfloat16 adapter (1B shape, 4 x 1024 tokens, H100: 20.2 GiB measured, 14.6 without that). A batch whose rows differ in length has a mask, with
-    which keys and values are repeated for every head and a bias for each pair of positions is kept (not counted, but derived);
-    so are the rows of dropout.
+    DoRA keeps the outputs of the base layer and of the adapter besides; over a 4-bit base in float32, since its magnitudes stay
+    float32 beside a bfloat16 adapter (1B shape, 4 x 1024 tokens, H100: 20.2 GiB measured, 14.6 predicted without that). A batch
+    whose rows differ in length has a mask, with which keys and values are repeated for every head and a bias for each pair of
+    positions is kept (not counted, but derived); so are the rows of dropout.
     """
     hidden, query, kv, width, heads = _sizes(plan)
     wide = 2 if plan.dtype == "float32" else 1
