@@ -45,7 +45,7 @@ def objective_problems(config: RunConfig) -> Iterator[Problem]:
     """Settings that are fine alone and contradict the objective."""
     kind, packing = config.objective.kind, config.data.packing
     if packing is True and kind not in ("sft", "pretrain"):
-        yield Problem("data.packing", f"{kind} compares or samples whole answers, which cannot be packed.", "Set it to auto or false.")
+        yield Problem("data.packing", f"whole answers, which {kind} compares or samples, cannot be packed.", "Set it to auto or false.")
     match kind:
         case "dpo":
             yield from _dpo_problems(config)
@@ -81,7 +81,7 @@ def _online_problems(config: RunConfig) -> Iterator[Problem]:
     if kind in REWARDED and rewards.model is None and not rewards.rules:
         yield Problem(
             "objective.rewards.model",
-            f"{kind} raises a reward, and nothing says what makes an answer good.",
+            f"nothing says what makes an answer good, and {kind} raises a reward.",
             "Name a reward model, or add a rule to objective.rewards.rules.",
         )
     if kind == "rlhf" and rewards.model is not None:

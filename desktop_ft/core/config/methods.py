@@ -69,7 +69,7 @@ def _moving_problems(config: RunConfig) -> Iterator[Problem]:
     if needs_reference:
         yield Problem(
             "method.init",
-            f"{kind} compares with the model without its adapter, which {init} makes another model than the one it started from.",
+            f"the model without its adapter, with which {kind} compares, is another than the start under {init}.",
             "Set method.init to default, orthogonal or gaussian.",
         )
 

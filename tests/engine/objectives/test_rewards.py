@@ -147,7 +147,7 @@ def test_an_evaluation_is_a_mean_over_prompts(tiny: Path, new_run: NewRun, tmp_p
 @pytest.mark.parametrize(
     ("change", "path", "message"),
     [
-        ({"objective.rewards.rules": []}, "objective.rewards.model", "grpo raises a reward, and nothing says what makes an answer good."),
+        ({"objective.rewards.rules": []}, "objective.rewards.model", "nothing says what makes an answer good, and grpo raises a reward."),
         (
             {"objective.rewards.rules": [{"kind": "regex", "pattern": "("}]},
             "objective.rewards.rules.0.pattern",

@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QAbstractButton, QApplication, QComboBox, QLineEdi
 from pytestqt.qtbot import QtBot
 
 from desktop_ft.core.config import SETTINGS
+from desktop_ft.core.config.defaults import changes_for
 from desktop_ft.core.config.objectives import OBJECTIVES, ObjectiveName
 from desktop_ft.core.runs import create_run
 from desktop_ft.core.workspace import Workspace
@@ -129,7 +130,7 @@ def test_rules_are_added_changed_and_removed_with_their_errors_inline(make_wizar
     editor = page.current_settings().rewards
     assert editor is not None
     assert not wizard.footer.next.isEnabled()
-    assert "nothing says what makes an answer good" in wizard.footer.reason.text()
+    assert "othing says what makes an answer good" in wizard.footer.reason.text()
     editor.add("length")
     assert wizard.footer.next.isEnabled()
     longest = editor.rows[0].fields["max_tokens"].control.focus_target()
@@ -245,7 +246,7 @@ def test_a_combination_that_is_refused_says_why_at_its_field(make_wizard: MakeWi
 def test_each_method_card_tells_its_own_memory(make_wizard: MakeWizard, tmp_path: Path) -> None:
     wizard = make_wizard(GPU, model=str(write_model(tmp_path / "large", hidden=4096, layers=6)))
     page = method_page(wizard)
-    needs = {card.kind: wizard.model.estimate_with({"method.kind": card.kind}) for card in page.cards}
+    needs = {card.kind: wizard.model.estimate_with(changes_for(wizard.model.draft, kind=card.kind)) for card in page.cards}
     qlora, lora, full = needs["qlora"], needs["lora"], needs["full"]
     assert qlora is not None
     assert lora is not None
