@@ -18,7 +18,8 @@ from desktop_ft.core.events import ErrorRaised, EvaluationDone, Event, GeneralLo
 from desktop_ft.core.exports import list_exports
 from desktop_ft.core.health import HealthNote, health
 from desktop_ft.core.run_summary import RunSummary, run_folders, summarize_run
-from desktop_ft.core.runs import Checkpoint, RunDir, list_checkpoints
+from desktop_ft.core.runs import Checkpoint, RunDir
+from desktop_ft.core.stages import checkpoints_of
 from desktop_ft.core.workspace import default_workspace
 
 app = typer.Typer(no_args_is_help=True)
@@ -102,7 +103,7 @@ def _run_json(summary: RunSummary, events: list[Event]) -> dict[str, object]:
         "general_losses": [{"step": event.step, "loss": event.loss} for event in _of(events, GeneralLoss)],
         "checkpoints": [
             {"step": item.step, "path": str(item.path), "is_best": best is not None and item.step == best.step}
-            for item in list_checkpoints(summary.run)
+            for item in checkpoints_of(summary.run)
         ],
         "best_checkpoint": None if best is None else {"step": best.step, "metric": best.metric, "value": best.value},
         "exports": [
@@ -121,7 +122,7 @@ def _print_run(summary: RunSummary, events: list[Event]) -> None:
         began = datetime.fromtimestamp(summary.started, tz=UTC).astimezone().strftime("%Y-%m-%d %H:%M")
         say(f"  began {began}, worked {time_words(summary.seconds)}, step {summary.step} of {summary.num_steps}")
     say(f"  loss {number_words(summary.loss)}, eval loss {number_words(summary.eval_loss)}")
-    checkpoints = list_checkpoints(summary.run)
+    checkpoints = checkpoints_of(summary.run)
     best = read_best(summary.run)
     say("  checkpoints: " + (", ".join(_checkpoint_words(item, best) for item in checkpoints) or "none"))
     for item in list_exports(summary.run):

@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from desktop_ft.core.config import Draft, RunConfig
-from desktop_ft.core.runs import RunDir, create_run, list_checkpoints
+from desktop_ft.core.eventlog import EventTail
+from desktop_ft.core.events import StageStarted
+from desktop_ft.core.runs import Checkpoint, RunDir, create_run, list_checkpoints
 
 StageName = Literal["reward", "policy"]
 FOLDERS: Final[Mapping[StageName, str]] = {"reward": "1-reward", "policy": "2-policy"}
@@ -72,11 +74,17 @@ def stages_of(run: RunDir, config: RunConfig) -> tuple[Stage, ...]:
     )
 
 
-def last_checkpoint_step(run: RunDir) -> int | None:
-    """Step of the newest sealed checkpoint, in a run of stages that of the newest stage; None where there is none."""
-    folders = [_folder(run, "policy"), _folder(run, "reward"), run]
-    newest = next((found[-1] for folder in folders if (found := list_checkpoints(folder))), None)
-    return None if newest is None else newest.step
+def checkpoints_of(run: RunDir) -> list[Checkpoint]:
+    """Sealed checkpoints by the run's own count of steps, oldest first; of a run of stages those of every stage."""
+    found = list_checkpoints(run)
+    if not (run.path / "stages").is_dir():
+        return found
+    events = EventTail(run.events_file).read_all()
+    first_steps = {event.stage: event.first_step for event in events if isinstance(event, StageStarted)}
+    for name in FOLDERS:
+        offset = first_steps.get(name, 1) - 1
+        found += [Checkpoint(checkpoint.step + offset, checkpoint.path) for checkpoint in list_checkpoints(_folder(run, name))]
+    return found
 
 
 def _folder(run: RunDir, name: StageName) -> RunDir:

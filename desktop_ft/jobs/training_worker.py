@@ -22,7 +22,8 @@ from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.core.eventlog import EventTail, EventWriter
 from desktop_ft.core.events import Event, RunFinished, RunStarted, StepDone, WarningRaised
 from desktop_ft.core.processes import ProcessMark
-from desktop_ft.core.runs import RunDir, damage_of, list_checkpoints, read_lock, release_lock
+from desktop_ft.core.runs import RunDir, damage_of, read_lock, release_lock
+from desktop_ft.core.stages import checkpoints_of
 from desktop_ft.jobs.engine_process import EngineProcess, exit_words, find_engine, launch_engine
 from desktop_ft.jobs.kept_thread import KeptThread
 
@@ -355,7 +356,7 @@ def console_tail(run: RunDir, num_bytes: int = _CONSOLE_TAIL_BYTES) -> str:
 
 def last_sound_step(run: RunDir) -> int | None:
     """Step of the newest checkpoint that can be resumed from; content is compared up to 512 MiB, beyond that sizes."""
-    for checkpoint in reversed(list_checkpoints(run)):
+    for checkpoint in reversed(checkpoints_of(run)):
         num_bytes = sum(_size_of(path) for path in checkpoint.path.rglob("*"))
         if damage_of(checkpoint, read_content=num_bytes <= _HASH_AT_MOST_BYTES) is None:
             return checkpoint.step

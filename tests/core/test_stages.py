@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from desktop_ft.core.config import Draft, RunConfig
+from desktop_ft.core.eventlog import EventWriter
+from desktop_ft.core.events import StageStarted
 from desktop_ft.core.runs import RunDir, write_manifest
-from desktop_ft.core.stages import has_stages, last_checkpoint_step, stages_of
+from desktop_ft.core.stages import checkpoints_of, has_stages, stages_of
 
 
 def config(**values: object) -> RunConfig:
@@ -66,13 +68,16 @@ def test_a_stage_is_done_when_its_result_is_saved(tmp_path: Path) -> None:
     assert reward.is_done
 
 
-def test_the_newest_checkpoint_is_that_of_the_newest_stage(tmp_path: Path) -> None:
+def test_checkpoints_of_both_stages_count_through(tmp_path: Path) -> None:
     run = RunDir(tmp_path)
-    reward, policy = stages_of(run, config())
-    assert last_checkpoint_step(run) is None
-    for stage, step in ((reward, 30), (policy, 4)):
+    assert checkpoints_of(run) == []
+    log = EventWriter(run.events_file)
+    log.write(StageStarted(stage="reward", number=1, total=2))
+    log.write(StageStarted(stage="policy", number=2, total=2, first_step=31))
+    log.close()
+    for stage, step in zip(stages_of(run, config()), (30, 4), strict=True):
         folder = stage.run.checkpoint(step)
         folder.mkdir(parents=True)
         (folder / "weights").write_bytes(b"1")
         write_manifest(folder, step)
-    assert last_checkpoint_step(run) == 4
+    assert [checkpoint.step for checkpoint in checkpoints_of(run)] == [30, 34]

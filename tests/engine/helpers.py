@@ -10,7 +10,7 @@ import pytest
 from desktop_ft.core.control import Control
 from desktop_ft.core.eventlog import EventTail
 from desktop_ft.core.events import Event
-from desktop_ft.core.runs import RunDir
+from desktop_ft.core.runs import EngineDir, RunDir
 from desktop_ft.engine.__main__ import work_in
 from desktop_ft.engine.controls import ControlFolder
 
@@ -22,12 +22,12 @@ def work(run: RunDir) -> int:
     return work_in(run.path)
 
 
-def all_events(run: RunDir) -> list[Event]:
+def all_events(run: EngineDir) -> list[Event]:
     """The whole log, in order."""
     return list(EventTail(run.events_file).read_all())
 
 
-def events_of(run: RunDir, kind: type[AnEvent]) -> list[AnEvent]:
+def events_of(run: EngineDir, kind: type[AnEvent]) -> list[AnEvent]:
     """The events of one kind."""
     return [event for event in all_events(run) if isinstance(event, kind)]
 
