@@ -23,8 +23,8 @@ from transformers import TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
 
 from desktop_ft.core.data.records import Example, Task
-from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.core.events import SampleDone, WarningRaised
+from desktop_ft.core.schedule import check_enough_examples
 from desktop_ft.engine.arguments import common_arguments
 from desktop_ft.engine.controls import Controls
 from desktop_ft.engine.objectives.parts import Parts
@@ -278,7 +278,7 @@ def online_arguments(parts: Parts, num_generations: int, rewards: Rewards) -> di
     """Arguments that GRPO and RLOO share.
 
     Raises:
-        DesktopFtError: ``prompts_too_few``.
+        DesktopFtError: ``too_few_prompts``.
     """
     _check_prompts(parts, num_generations)
     rollout, num_answers = parts.config.objective.rollout, parts.config.training.global_batch_size
@@ -314,16 +314,14 @@ def _prompt(task: Task) -> object:
 
 
 def _check_prompts(parts: Parts, num_generations: int) -> None:
-    """What TRL does with prompts that do not fill a step, said or refused."""
+    """What TRL does with prompts that do not fill a step, said or refused.
+
+    Raises:
+        DesktopFtError: ``too_few_prompts``.
+    """
     num_prompts, num_answers = len(parts.data.train_examples), parts.config.training.global_batch_size
     per_step = num_answers // num_generations
-    if num_prompts < per_step:
-        raise DesktopFtError(
-            "prompts_too_few",
-            "There are fewer prompts than one step needs",
-            f"{num_answers} answers with {num_generations} to each prompt are {per_step} prompts a step; the data has {num_prompts}.",
-            f"Set training.global_batch_size to {num_prompts * num_generations} or less, or bring more prompts.",
-        )
+    check_enough_examples(parts.config, num_prompts)
     rest = num_prompts % per_step
     if rest:
         parts.events.write(

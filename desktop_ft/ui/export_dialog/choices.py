@@ -49,14 +49,14 @@ class FormatPanel(QFrame):
     changed = Signal()
     """A tick or the folder."""
 
-    def __init__(self, folder: Path, *, is_lora: bool, parent: QWidget | None = None) -> None:
+    def __init__(self, folder: Path, *, has_adapter: bool, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setProperty("frame", "well")
-        self._folder, self._plans, self._is_lora = folder, None, is_lora
+        self._folder, self._plans, self._has_adapter = folder, None, has_adapter
         self._rows: dict[ExportTarget, _FormatRow] = {to: _FormatRow(to) for to in TARGETS}
         self.ticks: dict[ExportTarget, QCheckBox] = {to: line.tick for to, line in self._rows.items()}
         self.ticks["merged"].setChecked(True)
-        self.ticks["adapter"].setEnabled(is_lora)
+        self.ticks["adapter"].setEnabled(has_adapter)
         for tick in self.ticks.values():
             tick.toggled.connect(self._on_ticked)
         self._disk = number_label()
@@ -86,7 +86,7 @@ class FormatPanel(QFrame):
         """Nothing can be changed while it is written, nor afterwards."""
         self.browse.setEnabled(not locked)
         for to, tick in self.ticks.items():
-            tick.setEnabled(not locked and (to != "adapter" or self._is_lora))
+            tick.setEnabled(not locked and (to != "adapter" or self._has_adapter))
 
     def show_plans(self, plans: Plans | None) -> None:
         """Sizes and the disk; None: they are being computed."""
@@ -97,7 +97,7 @@ class FormatPanel(QFrame):
 
     def _caption(self, to: ExportTarget, plans: Plans | None) -> str:
         what = {"adapter": self.tr("needs the base model"), "merged": self.tr("a whole model, safetensors")}[to]
-        if to == "adapter" and not self._is_lora:
+        if to == "adapter" and not self._has_adapter:
             return self.tr("Full fine-tuning has none: every weight was changed")
         if plans is None:
             return self.tr("computing the size, {0}").format(what)

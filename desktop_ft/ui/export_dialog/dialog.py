@@ -67,7 +67,7 @@ class ExportDialog(QDialog):
         self._is_cancelling = False
         name = run.path.name if self._config is None else self._config.name
         self.setWindowTitle(self.tr("Export {0}").format(name))
-        self.formats = FormatPanel(run.exports, is_lora=self._config is None or self._config.method.kind == "lora")
+        self.formats = FormatPanel(run.exports, has_adapter=self._config is None or self._config.method.kind != "full")
         self.formats.setFixedWidth(em(_LEFT_EM))
         steps = [checkpoint.step for checkpoint in list_checkpoints(run)]
         self.options = OptionsPane(steps, has_final=_has_final(run))

@@ -179,8 +179,8 @@ def test_contradictions_are_refused(change: dict[str, object], path: str, messag
         (
             [{"prompt": sentence(number, 3)} for number in range(3)],
             {"training.global_batch_size": 16, "objective.rewards.rules": [{"kind": "regex", "pattern": "a"}]},
-            "prompts_too_few",
-            "16 answers with 4 to each prompt are 4 prompts a step; the data has 3.",
+            "too_few_prompts",
+            "grpo learns from 4 prompts a step (16 sampled answers, 4 to each prompt); the data has 3.",
         ),
     ],
 )

@@ -73,6 +73,14 @@ def test_sizes_and_disk_are_known_before_the_start(open_dialog: Open) -> None:
     assert any(text.startswith("133 MiB of ") for text in texts(dialog.formats))
 
 
+@pytest.mark.parametrize(("method", "has_adapter"), [("lora", True), ("qlora", True), ("full", False)])
+def test_the_adapter_is_offered_where_one_was_trained(method: str, has_adapter: bool, open_dialog: Open, run: RunDir) -> None:
+    text = run.config_file.read_text(encoding="utf-8")
+    assert "kind: lora" in text
+    run.config_file.write_text(text.replace("kind: lora", f"kind: {method}"), encoding="utf-8")
+    assert open_dialog().formats.ticks["adapter"].isEnabled() is has_adapter
+
+
 def test_nothing_ticked_disables_the_start_and_says_why(open_dialog: Open) -> None:
     dialog = open_dialog()
     dialog.formats.ticks["merged"].click()
