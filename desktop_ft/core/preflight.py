@@ -80,6 +80,7 @@ def check_data(config: RunConfig, model: ModelInfo) -> DataFacts:
         "path": str(resolve_data(data.train, objective)),
         "eval_path": None if data.eval is None else str(resolve_data(data.eval, objective)),
         "model_dir": str(model.path),
+        "added_tokens": list(config.model.added_tokens),
         "fraction": data.split.fraction,
         "seed": config.seed,
         "format": data.format,

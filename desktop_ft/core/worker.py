@@ -136,8 +136,8 @@ def _check(payload: Payload) -> object:
 
 
 TASKS: Mapping[str, Callable[[Payload], object]] = {"inspect": _inspect, "view": _view, "check": _check}
-"""Tasks by name. Payload of all: path, model_dir, max_length, format, columns, fixes, objective (inspect and view: None for what the file
-is made for); view also rows, only and assistant_only_loss;
+"""Tasks by name. Payload of all: path, model_dir, added_tokens, max_length, format, columns, fixes, objective (inspect and
+view: None for what the file is made for); view also rows, only and assistant_only_loss;
 check also eval_path, fraction, seed and assistant_only_loss."""
 
 
@@ -153,7 +153,7 @@ def _tokenizer(payload: Payload) -> ModelTokenizer | None:
         return None
     from desktop_ft.core.data.tokenizer import load_tokenizer
 
-    return load_tokenizer(_path(payload, "model_dir"))
+    return load_tokenizer(_path(payload, "model_dir"), _texts(payload, "added_tokens"))
 
 
 def _optional_int(payload: Payload, name: str) -> int | None:

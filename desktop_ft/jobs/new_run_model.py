@@ -293,6 +293,7 @@ class NewRunModel(QObject):
             "path": str(resolve_data(source, self.objective)),
             "objective": self.objective,
             "model_dir": str(self.model.path) if self.model else None,
+            "added_tokens": list(cast("tuple[str, ...]", draft.get("model.added_tokens"))),
             "max_length": draft.get("data.max_length"),
             "format": draft.get("data.format"),
             "columns": draft.get("data.columns"),

@@ -37,6 +37,20 @@ def test_inspect_and_view(data: Path, tmp_path: Path) -> None:
     assert view["exact"] is True
 
 
+def test_tokens_that_the_run_adds_are_seen_as_the_run_sees_them(tmp_path: Path) -> None:
+    model = make_model_dir(tmp_path / "model")
+    path = tmp_path / "calls.jsonl"
+    path.write_text('{"prompt": "a <call> b", "completion": " c"}\n', encoding="utf-8")
+    payload: dict[str, object] = {"path": str(path), "model_dir": str(model), "rows": 1}
+
+    def tokens(**more: object) -> list[str]:
+        (row,) = cast("list[dict[str, object]]", run_task("view", {**payload, **more}, 30)["rows"])
+        return cast("list[str]", row["tokens"])
+
+    assert "<call>" not in tokens()
+    assert "<call>" in tokens(added_tokens=["<call>"])
+
+
 def test_errors_come_back_as_they_were(tmp_path: Path) -> None:
     with pytest.raises(DesktopFtError, match="There is no file") as caught:
         run_task("inspect", {"path": str(tmp_path / "gone.jsonl")}, 30)
