@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import faulthandler
+import gc
 import os
 import shutil
 import tempfile
@@ -20,11 +22,15 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED_DATA = ROOT.parent / "shared" / "data"
 FAILED: pytest.StashKey[bool] = pytest.StashKey()
 SESSION_HOME: pytest.StashKey[Path] = pytest.StashKey()
+REAL_STDERR: pytest.StashKey[int] = pytest.StashKey()
+HANG_GRACE_SECONDS = 20.0
+"""Beyond a test's own time limit, which pytest-timeout enforces as long as Python runs."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
     home = Path(tempfile.mkdtemp(prefix="desktop-ft-tests-"))
     config.stash[SESSION_HOME] = home
+    config.stash[REAL_STDERR] = os.dup(2)
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     os.environ.update(
         DESKTOP_FT_HOME=str(home),
@@ -40,6 +46,19 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     shutil.rmtree(config.stash[SESSION_HOME], ignore_errors=True)
+    os.close(config.stash[REAL_STDERR])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[object]:
+    """Ends a process whose test stands still with the interpreter's lock held, where no Python code can run to end it."""
+    marker = item.get_closest_marker("timeout")
+    seconds = float(marker.args[0]) if marker is not None and marker.args else float(str(item.config.getini("timeout")))
+    faulthandler.dump_traceback_later(seconds + HANG_GRACE_SECONDS, file=item.config.stash[REAL_STDERR], exit=True)
+    try:
+        return (yield)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -73,7 +92,12 @@ def _leaves_nothing_behind(request: pytest.FixtureRequest, desktop_ft_home: Path
         request.getfixturevalue("_qt_baseline")
     threads, processes = leaks.live_threads(), leaks.live_processes(desktop_ft_home)
     qt_objects = _live_qt_objects(uses_qt)
+    if uses_qt:
+        gc.disable()  # as in the program (jobs/gui_garbage.py): a widget must not be destroyed by a thread that happens to allocate
     yield
+    if uses_qt:
+        gc.collect()
+        gc.enable()
     # a failed test's traceback keeps its objects alive; its failure is message enough
     grace_seconds = 0.0 if request.node.stash.get(FAILED, False) else leaks.GRACE_SECONDS
     left_processes = leaks.outlasting(lambda: leaks.live_processes(desktop_ft_home), processes, grace_seconds)

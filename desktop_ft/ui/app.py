@@ -15,6 +15,7 @@ from PySide6.QtWidgets import QApplication
 from desktop_ft import __version__
 from desktop_ft.core.resources import resource_path
 from desktop_ft.core.workspace import default_workspace
+from desktop_ft.jobs.gui_garbage import GuiGarbage
 from desktop_ft.ui.kit.theme import theme_manager
 from desktop_ft.ui.main_window import MainWindow
 
@@ -52,6 +53,7 @@ def make_application(argv: Sequence[str] = ()) -> QApplication:
     app.setApplicationVersion(__version__)
     app.setWindowIcon(QIcon(str(resource_path("icons", "app.svg"))))
     theme_manager()
+    GuiGarbage(app)
     return app
 
 
