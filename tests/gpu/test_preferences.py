@@ -18,9 +18,8 @@ from desktop_ft.core.control import send_control
 from desktop_ft.core.eventlog import EventTail
 from desktop_ft.core.events import CheckpointSaved, EvaluationDone, Event, RunFinished, SampleDone, StepDone, Verified
 from desktop_ft.core.job import ExportRequest, ScoreRequest, create_job
-from desktop_ft.core.launcher import start_engine
 from desktop_ft.core.runs import RunDir, create_run
-from tests.gpu.runs import finish, make_llama, note
+from tests.gpu.runs import finish, make_llama, note, start_engine
 
 pytestmark = pytest.mark.gpu
 
@@ -28,9 +27,9 @@ NUM_STEPS = 12
 
 
 @pytest.fixture(scope="module")
-def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def model_dir() -> Path:
     """A 1B-shaped Llama with random bfloat16 weights and the demo's tokenizer."""
-    return make_llama(tmp_path_factory.mktemp("llama-1b"))
+    return make_llama()
 
 
 @pytest.fixture(scope="module")

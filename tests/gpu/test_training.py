@@ -21,12 +21,11 @@ from desktop_ft.core.eventlog import EventTail
 from desktop_ft.core.events import CheckpointSaved, Event, RunFinished, StepDone, Verified
 from desktop_ft.core.gpu import GpuReader, training_device
 from desktop_ft.core.job import ExportRequest, create_job
-from desktop_ft.core.launcher import start_engine
 from desktop_ft.core.memory.estimate import estimate
 from desktop_ft.core.models import read_model
 from desktop_ft.core.resolve import load_resolved
 from desktop_ft.core.runs import RunDir, create_run
-from tests.gpu.runs import finish, make_llama, note
+from tests.gpu.runs import finish, make_llama, note, start_engine
 
 pytestmark = pytest.mark.gpu
 
@@ -34,9 +33,9 @@ NUM_TOKENS = 1024
 
 
 @pytest.fixture(scope="module")
-def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def model_dir() -> Path:
     """A 1B-shaped Llama with random bfloat16 weights and the demo's tokenizer."""
-    return make_llama(tmp_path_factory.mktemp("llama-1b"))
+    return make_llama()
 
 
 @pytest.fixture(scope="module")
