@@ -19,6 +19,7 @@ from desktop_ft.core.events import PhaseChanged
 from desktop_ft.core.memory import changed_config
 from desktop_ft.engine.checkpoints import CheckpointStore, writing
 from desktop_ft.engine.finite import refuse_non_finite
+from desktop_ft.engine.methods.dora import make_lean
 from desktop_ft.engine.methods.optimizer import build_optimizer
 from desktop_ft.engine.methods.start import AdapterStart
 from desktop_ft.engine.randomness import undisturbed
@@ -95,13 +96,15 @@ class RunTrainer(Base):
     # --- the method ---
 
     def train_as(self, config: RunConfig, start: AdapterStart, examples: Sequence[TokenisedExample]) -> None:
-        """Take the run's method: the adapter's start, the optimizer, and float32 for what is trained under loss scaling.
+        """Take the run's method: the adapter's start, lean DoRA, the optimizer, and float32 for what is trained under loss scaling.
 
         TRL puts the adapters of a 4-bit base in bfloat16, whose gradients torch's GradScaler cannot unscale.
         """
         self._config, self._start = config, start
         tokenizer = cast("PreTrainedTokenizerBase", self.processing_class)
         start.settle(self.trained, examples, cast("int", tokenizer.pad_token_id))
+        if config.training.kernels != "none":
+            make_lean(self.trained)
         if self.args.fp16:
             for parameter in self.trained.parameters():
                 if parameter.requires_grad and parameter.dtype in {torch.bfloat16, torch.float16}:

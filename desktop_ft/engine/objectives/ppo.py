@@ -12,6 +12,7 @@ from transformers import PreTrainedModel, set_seed
 from desktop_ft.core.events import WarningRaised
 from desktop_ft.core.reward_model import RewardSource, find_reward_model
 from desktop_ft.engine.controls import Controls
+from desktop_ft.engine.methods.dora import make_lean
 from desktop_ft.engine.methods.optimizer import build_optimizer
 from desktop_ft.engine.objectives.parts import Parts
 from desktop_ft.engine.ppo.loop import PpoTraining
@@ -67,6 +68,8 @@ def _on_one_base(parts: Parts, source: RewardSource | None) -> tuple[Roles, Rewa
         add_copy(model, ADAPTERS["reward"], ADAPTERS["value"])
     else:
         add_copy(model, ADAPTERS["policy"], ADAPTERS["value"], without=_output_name(base))
+    if parts.config.training.kernels != "none":
+        make_lean(model)
     head = new_value_head(base, read_head(source) if source is not None and is_shared else None)
     roles = SharedBase(model, head, parts.config.objective.rollout.temperature)
     if source is None:
