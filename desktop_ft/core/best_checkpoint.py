@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Final, cast
 from desktop_ft.core.config.objectives import ObjectiveName
 from desktop_ft.core.files import write_json
 from desktop_ft.core.runs import RunDir, list_checkpoints
+from desktop_ft.core.stages import FOLDERS, stage_folder, steps_before
 
 BEST_VERSION: Final = 1
 LOSS: Final = "loss"
@@ -58,7 +60,19 @@ def write_best(run: RunDir, best: BestCheckpoint) -> None:
 
 
 def read_best(run: RunDir) -> BestCheckpoint | None:
-    """The best checkpoint; None where none is known, or it is no longer there."""
+    """The best checkpoint, by the run's own count of steps; None where none is known, or it is no longer there.
+
+    Of a run of stages it is the best of the last stage, which is what the run is for.
+    """
+    stages = steps_before(run)
+    if not stages:
+        return _read(run)
+    *_, last = FOLDERS
+    best = _read(stage_folder(run, last)) if last in stages else None
+    return None if best is None else dataclasses.replace(best, step=best.step + stages[last])
+
+
+def _read(run: RunDir) -> BestCheckpoint | None:
     try:
         value = cast("object", json.loads(best_file(run).read_text(encoding="utf-8")))
     except (OSError, ValueError):

@@ -22,6 +22,7 @@ from desktop_ft.core.exports import Trained, find_trained
 from desktop_ft.core.models import read_model, resolve_model
 from desktop_ft.core.reward_model import find_reward_model
 from desktop_ft.core.runs import RunDir, live_engine
+from desktop_ft.core.stages import has_stages, stage_folder, steps_before
 
 JUDGED_BY: Final[tuple[ObjectiveName, ...]] = ("ppo", "grpo", "rloo")
 """What a finished reward model can teach."""
@@ -43,6 +44,8 @@ def continue_from(run: RunDir, objective: ObjectiveName, checkpoint: int | None 
     for an objective that learns from rewards: the reward model, and the start that the reward model itself had. Where both learn from the
     same kind of data, the data as well.
 
+    A checkpoint of the reward model of ``rlhf`` counts as that of a reward run.
+
     Args:
         run: The old one; finished, or ended with a checkpoint.
         objective: Of the new one.
@@ -63,6 +66,10 @@ def continue_from(run: RunDir, objective: ObjectiveName, checkpoint: int | None 
             f"The run '{run.path.name}' is being trained; what it will have learnt is not there yet.",
             "Wait until it is done, or stop it; then go on from it.",
         )
+    if checkpoint is not None and has_stages(config):
+        trained = find_trained(run, checkpoint)
+        if trained.run == stage_folder(run, "reward"):
+            return continue_from(trained.run, objective, checkpoint - steps_before(run)["reward"])
     if objective not in continuations(config):
         raise DesktopFtError(
             "continue_wrong_objective",
@@ -70,11 +77,12 @@ def continue_from(run: RunDir, objective: ObjectiveName, checkpoint: int | None 
             f"The run '{run.path.name}' trained a reward model, so {objective} cannot go on from it.",
             f"Use it to judge answers ({', '.join(JUDGED_BY)}), or go on from the run that it started from.",
         )
-    _check_unchanged(run, config)
     shared = _shared(config, objective)
     if config.objective.kind == "reward" and objective != "reward":
+        _check_unchanged(run, config)
         return {**shared, **_start_of(config), "objective.rewards.model": str(_scorer(run, checkpoint))}
     trained = _trained(run, checkpoint)
+    _check_unchanged(trained.run, config)
     return {**shared, **(_on_adapter(config, trained.folder) if trained.is_adapter else _on_model(trained.folder))}
 
 

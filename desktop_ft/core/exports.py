@@ -16,7 +16,8 @@ from desktop_ft.core.events import Exported, Verified
 from desktop_ft.core.job import ExportRequest, ExportTarget, list_jobs, read_job
 from desktop_ft.core.model_files import read_weights
 from desktop_ft.core.publish import check_target
-from desktop_ft.core.runs import Checkpoint, RunDir, damage_of, list_checkpoints, sound_checkpoints
+from desktop_ft.core.runs import Checkpoint, RunDir, damage_of
+from desktop_ft.core.stages import FOLDERS, checkpoints_of, stage_folder, steps_before, training_of
 
 WeightDtype = Literal["bfloat16", "float16", "float32"]
 DTYPE_BYTES: Final[dict[WeightDtype, int]] = {"bfloat16": 2, "float16": 2, "float32": 4}
@@ -33,12 +34,14 @@ class Trained:
     Attributes:
         folder: ``adapter/`` or ``model/``, or a checkpoint with the same files.
         is_adapter: Whether they belong on top of the base model.
-        checkpoint: Step of the checkpoint; None for the final state.
+        checkpoint: Step of the checkpoint, by the run's own count; None for the final state.
+        run: Whose settings they were trained with: the run itself, or one of its stages.
     """
 
     folder: Path
     is_adapter: bool
     checkpoint: int | None
+    run: RunDir
 
 
 @dataclass(frozen=True)
@@ -139,32 +142,56 @@ def _too_small(plan: ExportPlan, out: Path) -> DesktopFtError:
 def find_trained(run: RunDir, checkpoint: int | None = None) -> Trained:
     """The final state of a run, or one checkpoint; for a run that was stopped or crashed, its last sound checkpoint.
 
+    Of a run of stages the last checkpoint is one of the last stage, which is what the run is for; those before are had by their step.
+
     Raises:
         DesktopFtError: ``export_nothing_trained``, ``checkpoint_missing`` or ``checkpoint_damaged``.
     """
     if checkpoint is not None:
-        return _of_checkpoint(_sound(run, checkpoint))
+        return _of_checkpoint(run, _sound(run, checkpoint))
     if (run.adapter / ADAPTER_WEIGHTS).is_file():
-        return Trained(run.adapter, True, None)
+        return Trained(run.adapter, True, None, run)
     if any(run.model.glob("*.safetensors")):
-        return Trained(run.model, False, None)
-    last = next(sound_checkpoints(run), None)
+        return Trained(run.model, False, None, run)
+    last = next((found for found in reversed(last_checkpoints(run)) if damage_of(found) is None), None)
     if last is None:
-        raise DesktopFtError(
+        raise _nothing_trained(run)
+    return _of_checkpoint(run, last)
+
+
+def last_checkpoints(run: RunDir) -> list[Checkpoint]:
+    """The checkpoints of what the run is for, oldest first: of a run of stages those of its last one."""
+    known = checkpoints_of(run)
+    if not steps_before(run):
+        return known
+    *_, last = FOLDERS
+    return [found for found in known if training_of(run, found) == stage_folder(run, last)]
+
+
+def _nothing_trained(run: RunDir) -> DesktopFtError:
+    before = checkpoints_of(run)
+    if before:
+        return DesktopFtError(
             "export_nothing_trained",
-            "Nothing has been trained yet",
-            f"The run '{run.path.name}' has neither a finished result nor a sound checkpoint.",
-            "Let it train until its first checkpoint, or press Save checkpoint while it runs, then export again.",
+            "The policy has not been trained yet",
+            f"The run '{run.path.name}' has checkpoints of its reward model alone.",
+            f"Let it train until a checkpoint of its policy, or name one of the reward model's, such as step {before[-1].step}.",
         )
-    return _of_checkpoint(last)
+    return DesktopFtError(
+        "export_nothing_trained",
+        "Nothing has been trained yet",
+        f"The run '{run.path.name}' has neither a finished result nor a sound checkpoint.",
+        "Let it train until its first checkpoint, or press Save checkpoint while it runs, then export again.",
+    )
 
 
-def _of_checkpoint(checkpoint: Checkpoint) -> Trained:
-    return Trained(checkpoint.path, (checkpoint.path / ADAPTER_WEIGHTS).is_file(), checkpoint.step)
+def _of_checkpoint(run: RunDir, checkpoint: Checkpoint) -> Trained:
+    is_adapter = (checkpoint.path / ADAPTER_WEIGHTS).is_file()
+    return Trained(checkpoint.path, is_adapter, checkpoint.step, training_of(run, checkpoint))
 
 
 def _sound(run: RunDir, step: int) -> Checkpoint:
-    known = list_checkpoints(run)
+    known = checkpoints_of(run)
     found = next((checkpoint for checkpoint in known if checkpoint.step == step), None)
     if found is None:
         steps = ", ".join(str(checkpoint.step) for checkpoint in known) or "none"

@@ -6,9 +6,10 @@ A preset is a YAML file with ``title``, ``sentence``, ``order`` and ``settings``
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Final, cast
 
@@ -17,7 +18,7 @@ import yaml
 from desktop_ft.core.config import DEMO, SETTINGS, Draft, RunConfig, validate
 from desktop_ft.core.config.files import Values, migrate, read_values
 from desktop_ft.core.errors import DesktopFtError
-from desktop_ft.core.files import write_text
+from desktop_ft.core.files import write_error, write_text
 from desktop_ft.core.resources import resource_path
 from desktop_ft.core.workspace import Workspace, default_workspace, slug
 
@@ -51,6 +52,10 @@ class Preset:
         draft = Draft(self.settings)
         named = [path for path in SETTINGS if path.partition(".")[0] in SECTIONS or draft.is_set(path)]
         return {path: draft.get(path) for path in named}
+
+    def is_kept_by(self, draft: Draft) -> bool:
+        """Whether a draft still has every setting that the preset decides."""
+        return all(_plain(draft.get(path)) == _plain(value) for path, value in self.changes().items())
 
     def config(self, model: str = DEMO, data: str = DEMO) -> RunConfig:
         """The preset with a model and data.
@@ -102,21 +107,46 @@ def save_preset(title: str, sentence: str, config: RunConfig, workspace: Workspa
 
     Raises:
         DesktopFtError: ``disk_full`` or ``file_not_writable``.
+        ConfigError: The settings do not stand without the run's model or data.
     """
     values = cast("Values", config.model_dump(mode="json"))
     kept: Values = {"schema_version": values["schema_version"], **{section: values[section] for section in SECTIONS}}
-    preset = Preset(slug(title), title, sentence, kept, is_own=True)
-    folder = _own_folder(workspace)
-    folder.mkdir(parents=True, exist_ok=True)
+    before = own_preset(title, workspace)
+    name = _free_name(title, workspace) if before is None else before.name
+    preset = Preset(name, title, sentence, kept, is_own=True)
+    preset.config()
     content = {"title": title, "sentence": sentence, "settings": kept}
-    write_text(folder / f"{preset.name}.yaml", yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=140))
+    path = _own_folder(workspace) / f"{preset.name}.yaml"
+    write_text(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=140))
     return preset
 
 
+def own_preset(title: str, workspace: Workspace | None = None) -> Preset | None:
+    """The person's own preset of a title; None where there is none."""
+    own = (preset for preset in _read_own(workspace) if isinstance(preset, Preset))
+    return next((preset for preset in own if preset.title == title), None)
+
+
+def _free_name(title: str, workspace: Workspace | None) -> str:
+    """A file's name that neither another preset nor one of the program's has; titles that differ only in signs get numbers."""
+    taken = {preset.name for preset in _shipped()} | {path.stem for path in _own_folder(workspace).glob("*.yaml")}
+    candidates = (slug(title) if number == 1 else f"{slug(title)[:44]}-{number}" for number in count(1))
+    return next(name for name in candidates if name not in taken)
+
+
 def delete_preset(name: str, workspace: Workspace | None = None) -> None:
-    """Remove one of the person's own; one that is not there is as good as removed."""
-    if name == slug(name):
-        (_own_folder(workspace) / f"{name}.yaml").unlink(missing_ok=True)
+    """Remove one of the person's own; one that is not there is as good as removed.
+
+    Raises:
+        DesktopFtError: ``file_not_writable``.
+    """
+    path = _own_folder(workspace) / f"{name}.yaml"
+    if name != slug(name):
+        return
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise write_error(path, error) from error
 
 
 def read_preset(path: Path, *, is_own: bool = False) -> Preset:
@@ -158,3 +188,12 @@ def _read_own(workspace: Workspace | None) -> Iterator[Preset | DesktopFtError]:
 
 def _own_folder(workspace: Workspace | None) -> Path:
     return (workspace or default_workspace()).home / "presets"
+
+
+def _plain(value: object) -> object:
+    """Sequences as lists, as a file gives them; the declared defaults have tuples."""
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in cast("Sequence[object]", value)]
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in cast("dict[str, object]", value).items()}
+    return value

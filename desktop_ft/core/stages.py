@@ -67,27 +67,39 @@ def stages_of(run: RunDir, config: RunConfig) -> tuple[Stage, ...]:
     """
     if not has_stages(config):
         return ()
-    reward = _folder(run, "reward")
+    reward = stage_folder(run, "reward")
     return (
         Stage("reward", reward, reward_config(config)),
-        Stage("policy", _folder(run, "policy"), policy_config(config, str(reward.path))),
+        Stage("policy", stage_folder(run, "policy"), policy_config(config, str(reward.path))),
     )
 
 
 def checkpoints_of(run: RunDir) -> list[Checkpoint]:
     """Sealed checkpoints by the run's own count of steps, oldest first; of a run of stages those of every stage."""
     found = list_checkpoints(run)
-    if not (run.path / "stages").is_dir():
-        return found
-    events = EventTail(run.events_file).read_all()
-    first_steps = {event.stage: event.first_step for event in events if isinstance(event, StageStarted)}
-    for name in FOLDERS:
-        offset = first_steps.get(name, 1) - 1
-        found += [Checkpoint(checkpoint.step + offset, checkpoint.path) for checkpoint in list_checkpoints(_folder(run, name))]
+    for name, before in steps_before(run).items():
+        found += [Checkpoint(checkpoint.step + before, checkpoint.path) for checkpoint in list_checkpoints(stage_folder(run, name))]
     return found
 
 
-def _folder(run: RunDir, name: StageName) -> RunDir:
+def steps_before(run: RunDir) -> Mapping[StageName, int]:
+    """Of each stage that has a folder, in their order: how many of the run's steps came before it. Empty for a run of one training."""
+    names: list[StageName] = [name for name in FOLDERS if stage_folder(run, name).path.is_dir()]
+    if not names:
+        return {}
+    events = EventTail(run.events_file).read_all()
+    first_steps: dict[str, int] = {event.stage: event.first_step for event in events if isinstance(event, StageStarted)}
+    return {name: first_steps.get(name, 1) - 1 for name in names}
+
+
+def training_of(run: RunDir, checkpoint: Checkpoint) -> RunDir:
+    """The folder with the settings that a checkpoint was trained with: the run's own, or that of one of its stages."""
+    folder = checkpoint.path.parent.parent
+    return run if folder == run.path else RunDir(folder)
+
+
+def stage_folder(run: RunDir, name: StageName) -> RunDir:
+    """Where a stage is trained; there before it begins only by name."""
     return RunDir(run.path / "stages" / FOLDERS[name])
 
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Final, cast
 import yaml
 
 from desktop_ft import __version__
-from desktop_ft.core.config import DEMO, RunConfig
+from desktop_ft.core.config import DEMO, Draft, RunConfig
 from desktop_ft.core.eventlog import EventTail
-from desktop_ft.core.events import EvaluationDone, RunStarted, StepDone
+from desktop_ft.core.events import EvaluationDone, RunStarted, StageStarted, StepDone
 from desktop_ft.core.exports import ExportPlan
 from desktop_ft.core.files import write_text
 from desktop_ft.core.job import ExportRequest
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 RECORD_VERSION: Final = 1
 RECORD_NAME: Final = "desktop_ft_run.yaml"
 _SHOWN_ENVIRONMENT: Final = ("desktop_ft", "python", "libraries", "device", "hashes")
-_PATH_SETTINGS: Final = (("model", "source"), ("model", "adapter"), ("data", "train"), ("data", "eval"))
+_PATH_SETTINGS: Final = (
+    "model.source", "model.adapter", "data.train", "data.eval", "objective.rewards.model", "objective.rlhf.prompts"
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def run_record(facts: CardFacts) -> dict[str, object]:
         "export": {"to": facts.request.to, "dtype": dtype, "checkpoint": trained.checkpoint},
         "run": portable_config(facts.config),
         "resolved": _resolved(facts),
-        "environment": _environment(facts.run),
+        "environment": _environment(trained.run),
         "results": results_of(facts.run, trained.checkpoint),
         "verification": _verification(facts),
     }
@@ -117,14 +119,9 @@ def portable_config(config: RunConfig) -> dict[str, object]:
 
 def portable_values(values: Mapping[str, object]) -> dict[str, object]:
     """A tree as run.yaml has it, with file names in place of paths."""
-    result = dict(values)
-    for section, key in _PATH_SETTINGS:
-        part = result.get(section)
-        if isinstance(part, dict):
-            fields = cast("dict[str, object]", part)
-            value = fields.get(key)
-            result[section] = {**fields, key: _file_name(value)} if isinstance(value, str) else fields
-    return result
+    result = Draft(values)
+    stated = {path: result.get(path) for path in _PATH_SETTINGS if result.is_set(path)}
+    return result.with_values({path: _file_name(value) for path, value in stated.items() if isinstance(value, str)}).values()
 
 
 def _file_name(value: str) -> str:
@@ -138,7 +135,7 @@ def _file_name(value: str) -> str:
 def _resolved(facts: CardFacts) -> dict[str, object] | None:
     """resolved.yaml in full; paths may stand in its configuration and in the sentences."""
     try:
-        value = cast("object", yaml.safe_load(facts.run.resolved_file.read_text(encoding="utf-8")))
+        value = cast("object", yaml.safe_load(facts.plan.trained.run.resolved_file.read_text(encoding="utf-8")))
     except (OSError, yaml.YAMLError):
         return None
     if not isinstance(value, dict):
@@ -153,7 +150,8 @@ def _resolved(facts: CardFacts) -> dict[str, object] | None:
 def _folders(facts: CardFacts) -> list[str]:
     """Folders of this machine that a sentence may mention, longest first."""
     config = facts.config
-    paths = [path for path in (config.model.source, config.model.adapter, config.data.train, config.data.eval) if path]
+    stated = Draft(config.model_dump(mode="json"))
+    paths = [path for path in map(stated.get, _PATH_SETTINGS) if isinstance(path, str) and path]
     parents = {str(Path(path).parent) for path in paths if Path(path).is_absolute()}
     return sorted({*parents, str(facts.run.path), str(facts.run.path.parent), str(Path.home())} - {"/", "."}, key=len, reverse=True)
 
@@ -179,17 +177,28 @@ def _environment(run: RunDir) -> dict[str, object]:
 
 
 def results_of(run: RunDir, checkpoint: int | None = None) -> dict[str, object]:
-    """Losses of the run's log, up to the exported step. A step that was done again after a crash counts as it was last."""
+    """Losses of the run's log, up to the exported step. A step that was done again after a crash counts as it was last.
+
+    Of a run of stages they are those of the stage that the exported step belongs to.
+    """
     steps: dict[int, StepDone] = {}
     evaluations: dict[int, float | None] = {}
     started: RunStarted | None = None
     for event in EventTail(run.events_file).read_all():
-        if isinstance(event, RunStarted):
-            started = event
-        elif isinstance(event, StepDone) and (checkpoint is None or event.step <= checkpoint):
-            steps[event.step] = event
-        elif isinstance(event, EvaluationDone) and (checkpoint is None or event.step <= checkpoint):
-            evaluations[event.step] = event.loss
+        match event:
+            case StageStarted(first_step=first) if checkpoint is None or first <= checkpoint:
+                steps = {step: done for step, done in steps.items() if step >= first}
+                evaluations = {step: loss for step, loss in evaluations.items() if step >= first}
+            case StageStarted():
+                break
+            case RunStarted():
+                started = event
+            case StepDone(step=step) if checkpoint is None or step <= checkpoint:
+                steps[step] = event
+            case EvaluationDone(step=step) if checkpoint is None or step <= checkpoint:
+                evaluations[step] = event.loss
+            case _:
+                pass
     last = steps[max(steps)] if steps else None
     return {
         "steps": last.step if last else 0,

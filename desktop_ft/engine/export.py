@@ -68,7 +68,11 @@ _QUANTIZED_BYTES: Final = 1.0
 
 @dataclass(frozen=True)
 class Source:
-    """What is exported and on what it stands."""
+    """What is exported and on what it stands.
+
+    Attributes:
+        config: What the weights were trained with: of a stage's checkpoint the stage's own.
+    """
 
     run: RunDir
     config: RunConfig
@@ -103,12 +107,14 @@ def export(request: ExportRequest, work: JobWork, device: DeviceFacts) -> None:
     """
     work.enter("load", "Checking the run and its base model")
     run = open_run(request.run_dir)
-    config = run.config()
-    base = resolve_model(config.model.source, config.model.revision)
+    model = run.config().model
+    base = resolve_model(model.source, model.revision)
     info = read_model(base)
-    check_base(run, base)
     plan = plan_export(run, request, base)
-    source = Source(run, config, base, info, plan, trained_dtype(run, config, base, plan.trained), _four_bit(config, info, device))
+    trained = plan.trained
+    check_base(trained.run, base)
+    config = trained.run.config()
+    source = Source(run, config, base, info, plan, trained_dtype(trained.run, config, base, trained), _four_bit(config, info, device))
     with partial_folder(request.out.absolute()) as partial:
         comparison = _write_adapter(source, partial, work) if request.to == "adapter" else _write_merged(source, partial, work, device)
         work.enter("save", "Writing the model card")

@@ -15,8 +15,11 @@ from desktop_ft.core.config import SETTINGS, Draft, load_config, save_config
 from desktop_ft.core.config.objectives import OBJECTIVES
 from desktop_ft.core.continuing import JUDGED_BY, continuations, continue_from
 from desktop_ft.core.errors import DesktopFtError
+from desktop_ft.core.eventlog import EventWriter
+from desktop_ft.core.events import StageStarted
 from desktop_ft.core.processes import mark_of
-from desktop_ft.core.runs import RunDir, take_lock, write_manifest
+from desktop_ft.core.runs import RunDir, list_checkpoints, take_lock, write_manifest
+from desktop_ft.core.stages import Stage, stages_of
 from tests.helpers.tiny_runs import TinyRun, make_run
 
 
@@ -146,3 +149,29 @@ def test_a_reward_model_without_its_head_is_refused(run: RunDir) -> None:
 
 def test_a_language_model_goes_on_as_anything(made: Path) -> None:
     assert continuations(RunDir(made / "full" / "run").config()) == OBJECTIVES
+
+
+def test_a_checkpoint_of_the_reward_stage_judges_and_one_of_the_policy_is_gone_on_from(made: Path, tmp_path: Path) -> None:
+    run = RunDir(Path(shutil.copytree(made / "stopped" / "run", tmp_path / "run")))
+    with_settings(run, {"objective.kind": "rlhf"})
+    (step,) = [checkpoint.step for checkpoint in list_checkpoints(run)]
+    reward, policy = stages_of(run, run.config())
+    shutil.copytree(run.checkpoint(step), as_stage(run, reward).checkpoint(step))
+    shutil.move(run.checkpoint(step), as_stage(run, policy).checkpoint(step))
+    log = EventWriter(run.events_file)
+    log.write(StageStarted(stage="policy", number=2, total=2, first_step=step + 1))
+    log.close()
+
+    assert code_of(run, "sft", step) == "continue_wrong_objective"
+    further = continue_from(run, "reward", step)
+    assert further["model.adapter"] == str(reward.run.checkpoint(step))
+    assert continue_from(run, "dpo")["model.adapter"] == str(policy.run.checkpoint(step))
+    assert continue_from(run, "dpo", 2 * step)["model.adapter"] == str(policy.run.checkpoint(step))
+
+
+def as_stage(run: RunDir, stage: Stage) -> RunDir:
+    """The folder of a stage that has begun: its settings and what it started with."""
+    folder = stage.open()
+    if run.environment_file.is_file():
+        shutil.copyfile(run.environment_file, folder.environment_file)
+    return folder

@@ -17,6 +17,8 @@ from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.core.exports import default_out, export_dtype, find_trained, list_exports, plan_export, stored_dtype
 from desktop_ft.core.job import ExportRequest, create_job
 from desktop_ft.core.runs import RunDir, create_run, write_manifest
+from desktop_ft.core.stages import stages_of
+from tests.helpers.staged_runs import make_staged_run
 
 SIZES = {"F32": 4, "BF16": 2, "F16": 2}
 ROWS, WIDTH = 300, 50
@@ -81,6 +83,27 @@ def test_last_sound_checkpoint_is_taken(run: RunDir, base: Path) -> None:
     assert find_trained(run).checkpoint == 10
     assert code_of(run, base, merged(run, checkpoint=20)) == "checkpoint_damaged"
     assert code_of(run, base, merged(run, checkpoint=15)) == "checkpoint_missing"
+
+
+def test_of_rlhf_the_policy_is_meant_and_the_reward_model_is_had_by_its_step(tmp_path: Path, base: Path) -> None:
+    run = make_staged_run(tmp_path / "rlhf", str(base), reward=(10, 30), policy=(4, 8), write=write_weights)
+    reward, policy = (stage.run for stage in stages_of(run, run.config()))
+    last, named = find_trained(run), find_trained(run, 30)
+    assert (last.checkpoint, last.folder, last.run) == (38, policy.checkpoint(8), policy)
+    assert (named.checkpoint, named.folder, named.run) == (30, reward.checkpoint(30), reward)
+    assert find_trained(run, 34).folder == policy.checkpoint(4)
+    assert plan_export(run, merged(run, checkpoint=34), base).trained.is_adapter
+    with pytest.raises(DesktopFtError) as raised:
+        find_trained(run, 8)
+    assert "It has: 10, 30, 34, 38." in raised.value.message
+
+
+def test_a_reward_model_alone_is_not_taken_for_the_policy(tmp_path: Path, base: Path) -> None:
+    run = make_staged_run(tmp_path / "rlhf", str(base), reward=(10,), write=write_weights)
+    with pytest.raises(DesktopFtError) as raised:
+        find_trained(run)
+    assert (raised.value.code, raised.value.title) == ("export_nothing_trained", "The policy has not been trained yet")
+    assert "step 10" in raised.value.hint
 
 
 def test_full_run_has_no_adapter(run: RunDir, base: Path) -> None:

@@ -6,9 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from desktop_ft.core.config import SETTINGS, Draft, validate
+from desktop_ft.core.config import SETTINGS, Draft, RunConfig, validate
 from desktop_ft.core.errors import DesktopFtError
-from desktop_ft.core.presets import SECTIONS, Preset, damaged_presets, delete_preset, list_presets, load_preset, save_preset
+from desktop_ft.core.presets import (
+    SECTIONS,
+    Preset,
+    damaged_presets,
+    delete_preset,
+    list_presets,
+    load_preset,
+    own_preset,
+    save_preset,
+)
 from desktop_ft.core.workspace import Workspace
 
 NAMES = [
@@ -102,3 +111,42 @@ def test_a_damaged_file_is_told_and_does_not_hide_the_others(text: str, code: st
 
 def test_changes_know_every_setting_they_name(workspace: Workspace) -> None:
     assert all(path in SETTINGS for preset in list_presets(workspace) for path in preset.changes())
+
+
+def settings(rank: int = 7) -> RunConfig:
+    return validate({"model": {"source": "x"}, "data": {"train": "y"}, "method": {"rank": rank}})
+
+
+def test_the_same_title_is_replaced_and_another_one_never_is(workspace: Workspace) -> None:
+    """Titles that make the same file name, among them those without a Latin letter, are kept side by side."""
+    names = [save_preset(title, "", settings(), workspace).name for title in ("Мой стиль", "我的风格", "My style!", "My style?")]
+    assert names == ["run", "run-2", "my-style", "my-style-2"]
+    assert save_preset("我的风格", "Again.", settings(9), workspace).name == "run-2"
+    assert len(list_presets(workspace)) == len(NAMES) + 4
+    own = own_preset("我的风格", workspace)
+    assert own is not None
+    assert (own.sentence, own.config().method.rank) == ("Again.", 9)
+    assert own_preset("Nobody's", workspace) is None
+
+
+def test_one_of_the_programs_is_not_hidden_by_ones_own(workspace: Workspace) -> None:
+    saved = save_preset("Teach a format", "Mine.", settings(), workspace)
+    assert saved.name == "teach-a-format-2"
+    assert not load_preset("teach-a-format", workspace).is_own
+    assert load_preset("teach-a-format-2", workspace) == saved
+
+
+def test_a_draft_keeps_a_preset_also_where_defaults_are_of_another_kind(workspace: Workspace) -> None:
+    """A file gives lists where the declared defaults are tuples."""
+    draft = Draft({"model": {"source": "x"}, "data": {"train": "y"}}).with_values({"method.rank": 7})
+    saved = save_preset("Mine", "", draft.validated(), workspace)
+    assert saved.is_kept_by(draft)
+    assert not saved.is_kept_by(draft.with_values({"method.rank": 8}))
+
+
+def test_a_folder_that_cannot_be_made_is_an_error_in_words(workspace: Workspace) -> None:
+    workspace.home.mkdir(parents=True)
+    (workspace.home / "presets").write_text("in the way", encoding="utf-8")
+    with pytest.raises(DesktopFtError) as caught:
+        save_preset("Mine", "", settings(), workspace)
+    assert caught.value.code == "file_not_writable"

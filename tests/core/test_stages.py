@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from desktop_ft.core.best_checkpoint import BestCheckpoint, read_best, write_best
 from desktop_ft.core.config import Draft, RunConfig
-from desktop_ft.core.eventlog import EventWriter
-from desktop_ft.core.events import StageStarted
-from desktop_ft.core.runs import RunDir, write_manifest
-from desktop_ft.core.stages import checkpoints_of, has_stages, stages_of
+from desktop_ft.core.runs import RunDir
+from desktop_ft.core.stages import checkpoints_of, has_stages, stages_of, steps_before, training_of
+from tests.helpers.staged_runs import make_staged_run
 
 
 def config(**values: object) -> RunConfig:
@@ -69,15 +69,25 @@ def test_a_stage_is_done_when_its_result_is_saved(tmp_path: Path) -> None:
 
 
 def test_checkpoints_of_both_stages_count_through(tmp_path: Path) -> None:
-    run = RunDir(tmp_path)
-    assert checkpoints_of(run) == []
-    log = EventWriter(run.events_file)
-    log.write(StageStarted(stage="reward", number=1, total=2))
-    log.write(StageStarted(stage="policy", number=2, total=2, first_step=31))
-    log.close()
-    for stage, step in zip(stages_of(run, config()), (30, 4), strict=True):
-        folder = stage.run.checkpoint(step)
-        folder.mkdir(parents=True)
-        (folder / "weights").write_bytes(b"1")
-        write_manifest(folder, step)
-    assert [checkpoint.step for checkpoint in checkpoints_of(run)] == [30, 34]
+    assert checkpoints_of(RunDir(tmp_path)) == []
+    run = make_staged_run(tmp_path / "run", reward=(30,), policy=(4,))
+    found = checkpoints_of(run)
+    assert [checkpoint.step for checkpoint in found] == [30, 34]
+    assert [training_of(run, checkpoint).config().objective.kind for checkpoint in found] == ["reward", "ppo"]
+    assert steps_before(run) == {"reward": 0, "policy": 30}
+
+
+def test_the_best_is_that_of_the_policy_by_the_count_of_the_run(tmp_path: Path) -> None:
+    run = make_staged_run(tmp_path / "run", reward=(10,), policy=(4, 8))
+    reward, policy = stages_of(run, run.config())
+    write_best(reward.run, BestCheckpoint(10, "loss", 0.3))
+    assert read_best(run) is None
+    write_best(policy.run, BestCheckpoint(4, "reward", 1.5))
+    assert read_best(run) == BestCheckpoint(34, "reward", 1.5)
+    assert read_best(policy.run) == BestCheckpoint(4, "reward", 1.5)
+
+
+def test_without_a_policy_there_is_no_best(tmp_path: Path) -> None:
+    run = make_staged_run(tmp_path / "run", reward=(10,))
+    write_best(stages_of(run, run.config())[0].run, BestCheckpoint(10, "loss", 0.3))
+    assert read_best(run) is None

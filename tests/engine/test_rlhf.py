@@ -6,11 +6,16 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from desktop_ft.core.control import send_control
-from desktop_ft.core.events import EvaluationDone, RunFinished, RunStarted, StageStarted, StepDone
+from desktop_ft.core.eventlog import EventTail
+from desktop_ft.core.events import EvaluationDone, RunFinished, RunStarted, StageStarted, StepDone, Verified
+from desktop_ft.core.job import ExportRequest, create_job
 from desktop_ft.core.runs import RunDir, sha256_of
 from desktop_ft.core.stages import stages_of
+from desktop_ft.engine.card import RECORD_NAME
+from desktop_ft.engine.jobs import run_job
 from tests.engine.conftest import NewRun, make_run, sentence
 from tests.engine.helpers import at_look, events_of, work
 
@@ -101,3 +106,28 @@ def test_held_out_pairs_and_prompts_measure_both_stages(settings: dict[str, obje
     found = [set(event.metrics) for event in events_of(run, EvaluationDone)]
     assert "accuracy" in found[0]
     assert "reward" in found[-1]
+
+
+def test_a_checkpoint_of_either_stage_is_exported_as_what_it_is(settings: dict[str, object], new_run: NewRun, tmp_path: Path) -> None:
+    """The reward model by its scores, the policy by its next tokens, each with its own settings, hashes and losses; no folder is told."""
+    run = new_run("saved", {**settings, "output.save_steps": 4, "evaluation.forgetting": False, "training.max_steps": 4})
+    assert work(run) == 0
+    told = {}
+    for step, first in ((4, 1), (REWARD_STEPS + 4, REWARD_STEPS + 1)):
+        request = ExportRequest(run.path, "merged", tmp_path / f"merged-{step}", checkpoint=step)
+        job = create_job(run, request)
+        assert run_job(job.path) == 0, list(EventTail(job.events_file).read_all())
+        (verified,) = events_of(RunDir(job.path), Verified)
+        told[step] = verified
+        text = (request.out / RECORD_NAME).read_text(encoding="utf-8")
+        record = yaml.safe_load(text)
+        assert record["results"]["steps"] == step
+        assert record["results"]["train_loss_first"] == numbers(run)[first][0]
+        assert set(record["environment"]["hashes"]) > {"tokenizer", "model_weights"}
+        assert str(tmp_path) not in text
+        assert record["run"]["objective"]["kind"] == ("reward" if step == 4 else "ppo")
+    reward, policy = told.values()
+    assert reward.max_score_difference is not None
+    assert reward.mean_kl is None
+    assert policy.mean_kl is not None
+    assert policy.mean_kl < 1e-3

@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QCheckBox, QComboBox, QFileDialog, QFrame, QLayout
 from desktop_ft.core.config.schema import DtypeName
 from desktop_ft.core.job import ExportTarget
 from desktop_ft.ui.export_dialog.outcome import target_name
-from desktop_ft.ui.export_dialog.plan import TARGETS, Choice, Plans
+from desktop_ft.ui.export_dialog.plan import TARGETS, Choice, Plans, Weights
 from desktop_ft.ui.kit.buttons import button
 from desktop_ft.ui.kit.fonts import em
 from desktop_ft.ui.kit.icons import STATE_ICONS, IconLabel
@@ -135,24 +135,48 @@ class OptionsPane(QWidget):
 
     changed = Signal()
 
-    def __init__(self, steps: Sequence[int], *, has_final: bool, parent: QWidget | None = None) -> None:
+    def __init__(self, weights: Sequence[Weights], parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._weights = weights
         self.checkpoint = QComboBox()
         self.checkpoint.setAccessibleName(self.tr("Weights to export"))
-        if has_final or not steps:
-            self.checkpoint.addItem(self.tr("the final state"), None)
-        for step in reversed(steps):
-            self.checkpoint.addItem(self.tr("checkpoint of step {0}").format(format_number(step)), step)
+        for found in weights:
+            self.checkpoint.addItem(self._words(found), found.step)
         self.dtype = QComboBox()
         self.dtype.setAccessibleName(self.tr("Number format of the merged model"))
         for name in _DTYPES:
             self.dtype.addItem(self.tr("as the base model") if name == "auto" else name, name)
+        self._checks = Label("", tone="2", wrap=True)
         for box in (self.checkpoint, self.dtype):
             box.setMinimumWidth(em(18))
             box.currentIndexChanged.connect(self.changed)
+        self.checkpoint.currentIndexChanged.connect(self._show_checks)
         self._problem, self._icon = Label(wrap=True, selectable=True), IconLabel(STATE_ICONS["bad"], "bad")
         self.setLayout(column(VerticalScrollPage(self._new_content(), name=self.tr("Options of the export"))))
         self.show_problem("")
+        self._show_checks()
+
+    def _words(self, weights: Weights) -> str:
+        if weights.step is None:
+            return self.tr("the final state")
+        words = self.tr("checkpoint of step {0}").format(format_number(weights.step))
+        is_of_a_stage = weights.is_reward_model != self._weights[0].is_reward_model
+        notes = [self.tr("reward model")] if is_of_a_stage else [self.tr("the best")] if weights.is_best else []
+        return ", ".join((words, *notes))
+
+    def is_reward_model(self) -> bool:
+        """Whether the chosen weights score texts and write none."""
+        return self._weights[self.checkpoint.currentIndex()].is_reward_model
+
+    def _show_checks(self) -> None:
+        if self.is_reward_model():
+            text = self.tr("The merged reward model is loaded again and scores held-out texts beside the trained one: the same scores.")
+        else:
+            text = self.tr(
+                "The merged model is loaded again and reads held-out texts beside the trained model: the same next tokens, the same "
+                "chat template, the same sign for the end."
+            )
+        self._checks.setText(self.tr("{0} An export that is not whole is never left behind.").format(text))
 
     def _new_content(self) -> QLayout:
         weights = column(
@@ -177,14 +201,7 @@ class OptionsPane(QWidget):
         )
         checks = column(
             Label(self.tr("What is checked"), "section"),
-            Label(
-                self.tr(
-                    "The merged model is loaded again and reads held-out texts beside the trained model: the same next tokens, the same "
-                    "chat template, the same sign for the end. An export that is not whole is never left behind."
-                ),
-                tone="2",
-                wrap=True,
-            ),
+            self._checks,
             gap=6,
         )
         problem = row(column(self._icon, None), (self._problem, 1), gap=8)

@@ -12,15 +12,14 @@ from PySide6.QtWidgets import QDialog, QFileDialog, QStackedWidget, QWidget
 
 from desktop_ft.core.config import RunConfig
 from desktop_ft.core.errors import DesktopFtError
-from desktop_ft.core.exports import ADAPTER_WEIGHTS
 from desktop_ft.core.files import write_text
 from desktop_ft.core.job import ExportRequest, ExportTarget, create_job
-from desktop_ft.core.runs import RunDir, list_checkpoints
+from desktop_ft.core.runs import RunDir
 from desktop_ft.jobs.background import BackgroundTask, IsCancelled, ReportProgress
 from desktop_ft.jobs.job_model import JobModel
 from desktop_ft.ui.export_dialog.choices import FormatPanel, OptionsPane
 from desktop_ft.ui.export_dialog.outcome import Outcome, report_of
-from desktop_ft.ui.export_dialog.plan import Choice, Plans, make_plans, request_for
+from desktop_ft.ui.export_dialog.plan import Choice, Plans, make_plans, request_for, weights_of
 from desktop_ft.ui.export_dialog.result import ResultPane
 from desktop_ft.ui.export_dialog.running import RunningPane
 from desktop_ft.ui.folders import open_folder
@@ -69,8 +68,7 @@ class ExportDialog(QDialog):
         self.setWindowTitle(self.tr("Export {0}").format(name))
         self.formats = FormatPanel(run.exports, has_adapter=self._config is None or self._config.method.kind != "full")
         self.formats.setFixedWidth(em(_LEFT_EM))
-        steps = [checkpoint.step for checkpoint in list_checkpoints(run)]
-        self.options = OptionsPane(steps, has_final=_has_final(run))
+        self.options = OptionsPane(weights_of(run, self._config))
         self.running = RunningPane()
         self._pages = QStackedWidget()
         for page in (self.options, self.running):
@@ -228,7 +226,10 @@ class ExportDialog(QDialog):
             self._start_next()
             return
         size = exported.num_bytes if exported is not None else 0
-        self._add(Outcome(request.to, request.out, size, job.verified, tuple(job.warnings), job.error, job.error_details))
+        scores = self.options.is_reward_model()
+        self._add(
+            Outcome(request.to, request.out, size, job.verified, tuple(job.warnings), job.error, job.error_details, is_reward_model=scores)
+        )
 
     def _add(self, outcome: Outcome) -> None:
         self.outcomes.append(outcome)
@@ -326,7 +327,3 @@ def _config_of(run: RunDir) -> tuple[RunConfig | None, DesktopFtError | None]:
         return run.config(), None
     except DesktopFtError as error:
         return None, error
-
-
-def _has_final(run: RunDir) -> bool:
-    return (run.adapter / ADAPTER_WEIGHTS).is_file() or any(run.model.glob("*.safetensors"))

@@ -29,6 +29,7 @@ class Outcome:
         verified: How it compares with the trained model; None for an adapter, which is the trained files themselves.
         error: Why there is none.
         details: Traceback or console tail that goes with the error.
+        is_reward_model: Whether it scores texts and writes none.
     """
 
     to: ExportTarget
@@ -38,6 +39,7 @@ class Outcome:
     warnings: tuple[WarningRaised, ...] = ()
     error: DesktopFtError | None = None
     details: str = ""
+    is_reward_model: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,13 +92,21 @@ def _differs(outcome: Outcome) -> bool:
 def checks_of(outcome: Outcome) -> dict[str, Check]:
     """Every check of one export by its name, in the order of the table."""
     found = outcome.verified
+    template = _yes_no(found and found.chat_template_equal, _tr("identical"), _tr("differs"))
+    size = Check(DASH if outcome.error is not None else format_size(outcome.num_bytes))
+    if outcome.is_reward_model:
+        return {
+            _tr("Chat template"): template,
+            _tr("Score, largest difference"): _score(outcome, None if found is None else found.max_score_difference),
+            _tr("Size"): size,
+        }
     return {
-        _tr("Chat template"): _yes_no(found and found.chat_template_equal, _tr("identical"), _tr("differs")),
+        _tr("Chat template"): template,
         _tr("Stops after an answer"): _yes_no(found and found.stop_token_ok, _tr("yes"), _tr("not sure")),
         _tr("Same next token"): _share(outcome),
         _tr("KL divergence, mean"): _divergence(outcome, None if found is None else found.mean_kl),
         _tr("KL divergence, largest"): _divergence(outcome, None if found is None else found.max_kl),
-        _tr("Size"): Check(DASH if outcome.error is not None else format_size(outcome.num_bytes)),
+        _tr("Size"): size,
     }
 
 
@@ -124,6 +134,13 @@ def _divergence(outcome: Outcome, nats: float | None) -> Check:
     return Check(words, _tone(outcome))
 
 
+def _score(outcome: Outcome, difference: float | None) -> Check:
+    if difference is None:
+        return Check(DASH)
+    words = _tr("below 0.0001") if difference < 0.5e-4 else format_number(difference, 4)
+    return Check(words, _tone(outcome))
+
+
 def remarks_of(outcomes: Sequence[Outcome]) -> list[str]:
     """What a person should know, one sentence or two each."""
     return [f"{target_name(outcome.to)}: {warning.message} {warning.hint}".strip() for outcome in outcomes for warning in outcome.warnings]
@@ -133,7 +150,13 @@ def remarks_of(outcomes: Sequence[Outcome]) -> list[str]:
 
 
 def try_command(outcome: Outcome, config: RunConfig) -> str:
-    """A command line that lets the export answer."""
+    """A command line that lets the export answer, or score an answer; empty where an adapter's base can't be named in it."""
+    if outcome.is_reward_model:
+        base = Path(config.model.source).expanduser()
+        if outcome.to == "adapter" and base.is_dir():
+            return ""
+        score = ["desktop-ft", "score", str(outcome.out), "--prompt", _tr("What is the capital of France?")]
+        return shlex.join([*score, "--answer", _tr("Paris."), "--answer", _tr("Ask someone else.")])
     words = ["desktop-ft", "generate"]
     words += [config.model.source, "--adapter", str(outcome.out)] if outcome.to == "adapter" else [str(outcome.out)]
     prompt = config.evaluation.sample_prompts[0] if config.evaluation.sample_prompts else _tr("What can you do?")
@@ -147,6 +170,7 @@ def report_of(outcomes: Sequence[Outcome], config: RunConfig) -> str:
     for outcome in outcomes:
         lines += [f"## {target_name(outcome.to)}", "", f"`{outcome.out}`", ""]
         lines += [f"- {name}: {check.text}" for name, check in checks_of(outcome).items()]
-        lines += ["", f"    {try_command(outcome, config)}", ""]
+        command = try_command(outcome, config)
+        lines += ["", f"    {command}", ""] if command else [""]
     lines += [f"- {remark}" for remark in remarks_of(outcomes)]
     return "\n".join(lines).rstrip() + "\n"

@@ -5,16 +5,45 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from desktop_ft.core.best_checkpoint import read_best
 from desktop_ft.core.config import RunConfig
 from desktop_ft.core.config.schema import DtypeName
 from desktop_ft.core.errors import DesktopFtError
-from desktop_ft.core.exports import ExportPlan, free_bytes, plan_export
+from desktop_ft.core.exports import ADAPTER_WEIGHTS, ExportPlan, free_bytes, plan_export
 from desktop_ft.core.job import EXPORT_TARGETS, ExportRequest, ExportTarget
 from desktop_ft.core.models import resolve_model
 from desktop_ft.core.runs import RunDir
+from desktop_ft.core.stages import checkpoints_of, stage_folder, training_of
 
 TARGETS: tuple[ExportTarget, ...] = ("adapter", "merged")
 assert set(TARGETS) == set(EXPORT_TARGETS)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights that can be chosen.
+
+    Attributes:
+        step: Of the checkpoint; None: the final state.
+        is_best: Whether it measured best on held-out examples.
+        is_reward_model: Whether they score texts and write none.
+    """
+
+    step: int | None
+    is_best: bool = False
+    is_reward_model: bool = False
+
+
+def weights_of(run: RunDir, config: RunConfig | None) -> list[Weights]:
+    """The final state, then the checkpoints, the newest first; the last sound one stands for a run that has neither."""
+    is_reward = config is not None and config.objective.kind == "reward"
+    best, of_reward_stage = read_best(run), stage_folder(run, "reward")
+    checkpoints = [
+        Weights(found.step, best is not None and found.step == best.step, is_reward or training_of(run, found) == of_reward_stage)
+        for found in reversed(checkpoints_of(run))
+    ]
+    has_final = (run.adapter / ADAPTER_WEIGHTS).is_file() or any(run.model.glob("*.safetensors"))
+    return [*([Weights(None, is_reward_model=is_reward)] if has_final or not checkpoints else []), *checkpoints]
 
 
 @dataclass(frozen=True)

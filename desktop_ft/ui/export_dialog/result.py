@@ -35,7 +35,9 @@ class ResultPane(QWidget):
         for remark in remarks_of(outcomes):
             content.addLayout(row(column(IconLabel(STATE_ICONS["warn"], "warn"), None), (Label(remark, tone="2", wrap=True), 1)))
         for outcome in written:
-            content.addWidget(self._new_command(outcome, config))
+            command = try_command(outcome, config)
+            if command:
+                content.addWidget(self._new_command(outcome, command))
         content.addStretch(1)
         self.setLayout(column(VerticalScrollPage(content, name=self.tr("Result of the export"))))
 
@@ -63,8 +65,7 @@ class ResultPane(QWidget):
                 _add_check(table, found[name], line + 1, place)
         return frame(table)
 
-    def _new_command(self, outcome: Outcome, config: RunConfig) -> QWidget:
-        command = try_command(outcome, config)
+    def _new_command(self, outcome: Outcome, command: str) -> QWidget:
         words = Label(breakable(command), mono=True, wrap=True)  # the button copies it as it is
         copy = button(self.tr("Copy"), "link", on_click=partial(copy_text, command))
         box = QWidget()

@@ -97,6 +97,7 @@ class ObjectivePage(WizardPage):
     def initializePage(self) -> None:
         """Entered: the advice is judged anew."""
         super().initializePage()
+        self.presets.tell_damaged()
         self.advisor.refresh()
 
     def _show_words(self, objective: ObjectiveName) -> None:

@@ -8,14 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, cast
 
-from PySide6.QtCore import QCoreApplication, Qt
+from PySide6.QtCore import QCoreApplication, Qt, Signal
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFileDialog, QFrame, QPlainTextEdit, QWidget
 
 from desktop_ft.core.config import DEMO, SETTINGS, save_config
 from desktop_ft.core.config.combinations import REWARDED
 from desktop_ft.core.config.ignored import ignored_note
-from desktop_ft.core.errors import DesktopFtError
+from desktop_ft.core.errors import ConfigError, DesktopFtError
 from desktop_ft.core.forecast import forecast_disk
 from desktop_ft.core.memory.estimate import MemoryEstimate
 from desktop_ft.core.workspace import default_workspace, slug
@@ -32,6 +32,7 @@ from desktop_ft.ui.wizard.memory_panel import batch_words, longest_row
 from desktop_ft.ui.wizard.model_page import parameters_in_words
 from desktop_ft.ui.wizard.notices import AdviceLine, Banner
 from desktop_ft.ui.wizard.page import WizardPage, set_stacked
+from desktop_ft.ui.wizard.preset_dialog import PresetDialog
 from desktop_ft.ui.wizard.rewards_editor import kind_word
 from desktop_ft.ui.wizard.settings_form import QUIET_TONES, Disclosure, SettingsForm
 
@@ -68,6 +69,9 @@ class Figure(QWidget):
 class ReviewPage(WizardPage):
     """Look at everything once more, then start."""
 
+    preset_saved = Signal(object)
+    """The `Preset` that the person kept these settings as."""
+
     def __init__(self, model: NewRunModel) -> None:
         super().__init__("review", model, QCoreApplication.translate("ReviewPage", "Review and start"))
         self._saved_to: Path | None = None
@@ -78,6 +82,7 @@ class ReviewPage(WizardPage):
         self.name_field = TextControl()
         self.name_problem = AdviceLine()
         self.save = button(self.tr("Save as &file…"), "flat", "save", on_click=self._on_save_clicked)
+        self.keep = button(self.tr("Save as &preset…"), "flat", "sliders-horizontal", on_click=self._on_keep_clicked)
         self.copy = button(self.tr("Copy command &line"), "flat", "terminal", on_click=self._on_copy_clicked)
         self.summary = self._new_summary()
         self.advice = [AdviceLine() for _ in range(_MOST_ADVICE)]
@@ -87,7 +92,7 @@ class ReviewPage(WizardPage):
         self.left, self.right = SettingsForm(model, _MORE_LEFT), SettingsForm(model, _MORE_RIGHT)
         self.more = Disclosure(self.tr("&More settings"), self._new_more())
         figures = row((self.steps, 1), (self.disk, 1), (self.result, 1), gap=16)
-        run_head = row(Label(self.tr("The run"), "section"), None, self.save, self.copy, gap=4)
+        run_head = row(Label(self.tr("The run"), "section"), None, self.save, self.keep, self.copy, gap=4)
         self.set_content(
             column(
                 self.banner,
@@ -367,6 +372,18 @@ class ReviewPage(WizardPage):
             return False
         self._saved_to = path
         return True
+
+    def _on_keep_clicked(self) -> None:
+        try:
+            config = self.model.config()
+        except ConfigError as error:
+            self.error_raised.emit(error)
+            return
+        dialog = PresetDialog(config, self)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.saved.connect(self.preset_saved)
+        dialog.error_raised.connect(self.error_raised)
+        dialog.open()
 
     def _on_copy_clicked(self) -> None:
         """The command needs a file: the one saved last, else one in the person's own folder."""

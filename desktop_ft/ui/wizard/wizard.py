@@ -107,8 +107,9 @@ class NewRunWizard(QWidget):
         self.setAccessibleName(self.tr("New run"))
         self._farthest = 0
         self.review = ReviewPage(model)
+        self.objective_page = ObjectivePage(model)
         self.pages: tuple[WizardPage, ...] = (
-            ModelPage(model, self.catalogue), ObjectivePage(model), DataPage(model), MethodPage(model), self.review,
+            ModelPage(model, self.catalogue), self.objective_page, DataPage(model), MethodPage(model), self.review,
         )  # fmt: skip
         self.stepper = Stepper([self.page_word(name) for name in PAGES])
         self.host = _PageHost()
@@ -205,6 +206,7 @@ class NewRunWizard(QWidget):
             page.page_requested.connect(self.go_to_page)
             page.next_requested.connect(self.go_next)
             page.error_raised.connect(self.error_raised)
+        self.review.preset_saved.connect(self.objective_page.presets.take)
         model.error_raised.connect(self.error_raised)
         for source in (model.crashed, self.catalogue.crashed):
             source.connect(self.crashed)

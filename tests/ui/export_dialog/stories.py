@@ -29,9 +29,12 @@ FULL_DISK = DesktopFtError(
 )
 ADAPTER = Outcome("adapter", Path("/data/exports/adapter"), 172 * MIB)
 MERGED = Outcome("merged", Path("/data/exports/merged"), 15_700 * MIB, SAME, (REMARK,))
+SCORES = Verified(num_prompts=16, max_score_difference=0.0031, chat_template_equal=True, stop_token_ok=True)
+REWARD = Outcome("merged", Path("/data/exports/merged"), 15_700 * MIB, SCORES, is_reward_model=True)
 OUTCOMES: dict[str, list[Outcome]] = {
     "works": [ADAPTER, MERGED],
     "differs": [Outcome("merged", Path("/data/exports/merged"), 15_700 * MIB, OTHER, (DIFFERS,))],
+    "scores": [Outcome("adapter", Path("/data/exports/adapter"), 172 * MIB, is_reward_model=True), REWARD],
     "failed": [
         ADAPTER,
         Outcome("merged", Path("/data/exports/merged"), error=FULL_DISK, details="Traceback (most recent call last):\n  OSError"),

@@ -13,13 +13,16 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QAbstractButton, QApplication, QComboBox, QLabel, QMessageBox, QWidget
 from pytestqt.qtbot import QtBot
 
+from desktop_ft.core.best_checkpoint import BestCheckpoint, write_best
 from desktop_ft.core.job import ExportRequest, list_jobs, read_job
 from desktop_ft.core.runs import RunDir, write_manifest
+from desktop_ft.core.stages import stages_of
 from desktop_ft.ui.export_dialog import ExportDialog
 from desktop_ft.ui.kit.theme import ThemeManager
 from tests.fakes.fake_engine import SCRIPT_VARIABLE
 from tests.helpers.clipping import clipped_texts
-from tests.ui.export_dialog.stories import OUTCOMES, show_outcomes
+from tests.helpers.staged_runs import make_staged_run
+from tests.ui.export_dialog.stories import OUTCOMES, make_base, show_outcomes
 
 WAIT_MS = 20_000
 Open = Callable[[], ExportDialog]
@@ -112,6 +115,24 @@ def test_checkpoints_can_be_chosen(open_dialog: Open, run: RunDir, qtbot: QtBot)
     dialog.start()
     qtbot.waitUntil(lambda: dialog.state == "done", timeout=WAIT_MS)
     assert [(request.checkpoint, request.dtype) for request in requests(run)] == [(40, "float32")]
+
+
+def test_the_checkpoints_of_both_stages_can_be_chosen(tmp_path: Path, qtbot: QtBot) -> None:
+    run = make_staged_run(tmp_path / "rlhf", str(make_base(tmp_path / "base")), reward=(30,), policy=(4, 8))
+    write_best(stages_of(run, run.config())[1].run, BestCheckpoint(4, "reward", 1.5))
+    dialog = ExportDialog(run)
+    qtbot.addWidget(dialog)
+    dialog.show()
+    box = dialog.options.checkpoint
+    words = [box.itemText(place) for place in range(box.count())]
+    assert words == ["checkpoint of step 38", "checkpoint of step 34, the best", "checkpoint of step 30, reward model"]
+    qtbot.waitUntil(dialog.export.isEnabled, timeout=WAIT_MS)
+    assert not dialog.options.is_reward_model()
+    assert any("next tokens" in text for text in texts(dialog.options))
+    box.setCurrentIndex(2)
+    assert dialog.options.is_reward_model()
+    assert any("scores" in text for text in texts(dialog.options))
+    qtbot.waitUntil(dialog.export.isEnabled, timeout=WAIT_MS)
 
 
 # --- during and after --------------------------------------------------------------------------------------------------------

@@ -42,6 +42,25 @@ def test_the_checks_carry_their_numbers_and_tones() -> None:
     assert list(checks_of(ADAPTER)) == list(checks)
 
 
+def test_a_reward_model_is_judged_by_its_scores() -> None:
+    adapter, merged = OUTCOMES["scores"]
+    checks = checks_of(merged)
+    assert checks["Score, largest difference"] == Check("0.0031", "good")
+    assert not [name for name in checks if "KL" in name or "token" in name]
+    assert list(checks_of(adapter)) == list(checks)
+    assert checks_of(adapter)["Score, largest difference"] == Check("–")
+    assert "- Score, largest difference: 0.0031" in report_of([adapter, merged], config_on(Path("/models/base")))
+
+
+def test_a_reward_model_is_tried_by_scoring(tmp_path: Path) -> None:
+    adapter, merged = OUTCOMES["scores"]
+    config = config_on(tmp_path)
+    assert shlex.split(try_command(merged, config))[:4] == ["desktop-ft", "score", str(merged.out), "--prompt"]
+    assert try_command(adapter, config) == "", "its base is a folder, which the adapter does not name"
+    hub = config_on(Path("org/base"))
+    assert shlex.split(try_command(adapter, hub))[:3] == ["desktop-ft", "score", str(adapter.out)]
+
+
 def test_the_command_and_the_report_name_the_folder() -> None:
     config = config_on(Path("/models/base"))
     assert shlex.split(try_command(ADAPTER, config))[:5] == [
