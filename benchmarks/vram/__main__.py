@@ -1,7 +1,4 @@
-"""Measures memory peaks: ``python -m benchmarks.vram measure --out DIR``. `README.md` beside this and docs/measurements say how.
-
-Set before anything heavy is imported: the parent must not start CUDA, or no forked child could use it.
-"""
+"""Measures memory peaks: ``python -m benchmarks.vram measure --out DIR``. `README.md` beside this and docs/measurements say how."""
 
 from __future__ import annotations
 
@@ -22,13 +19,13 @@ from benchmarks.vram.machine import Card, allocator, versions
 from benchmarks.vram.matrix import matrix, tiny_matrix
 from benchmarks.vram.modes import capped_cases, fits_result, ppo_cases, ppo_ratios, probe_cases, saving_cases, saving_results
 from benchmarks.vram.pool import CONSOLE_FILE, Pool, Process, append, fork, spawn
+from benchmarks.vram.warm import quieten, warm_up
 
 GIB: Final = 1 << 30
 NUM_FITS: Final = 36
 ROWS_FILE: Final = "rows.jsonl"
 SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - Linux's folder in main memory, the fastest place for files that are soon gone
 LEAST_SHARED_BYTES: Final = 48 << 30
-TRAINERS: Final = ("sft", "dpo", "orpo", "kto", "reward", "grpo", "rloo", "ppo")
 
 
 def main() -> int:
@@ -63,7 +60,7 @@ def _arguments() -> argparse.ArgumentParser:
 
 
 def _one(case_file: Path, place: Path, device_kind: str) -> int:
-    _quieten()
+    quieten()
     work(from_json(json.loads(case_file.read_text(encoding="utf-8"))), Place(place, device_kind))
     return 0
 
@@ -71,7 +68,7 @@ def _one(case_file: Path, place: Path, device_kind: str) -> int:
 def run(chosen: argparse.Namespace) -> int:
     """Measure what is not measured yet, as far as the budget goes."""
     began = time.monotonic()
-    _quieten()
+    quieten()
     card = Card()
     if not card.is_cuda and not chosen.tiny and not chosen.list:
         raise SystemExit("There is no NVIDIA card; --tiny measures resident memory with the smallest shape.")
@@ -121,7 +118,7 @@ def _cases(chosen: argparse.Namespace, card: Card, known: Sequence[Row]) -> list
 
 def _pool(card: Card, place: Place, chosen: argparse.Namespace) -> Pool:
     started = time.monotonic()
-    is_forked = not chosen.spawn and hasattr(os, "fork") and _warm_up(place)
+    is_forked = not chosen.spawn and hasattr(os, "fork") and warm_up(place, card.device.compute_capability)
     print(f"{time.monotonic() - started:.0f} s to begin; each case is {'forked' if is_forked else 'a new process'}", flush=True)
 
     def start(case: Case) -> Process:
@@ -139,39 +136,6 @@ def _pool(card: Card, place: Place, chosen: argparse.Namespace) -> Pool:
         allocator=allocator(),
         num_parallel=max(1, chosen.parallel) if card.is_cuda else 1,
     )
-
-
-def _quieten() -> None:
-    os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")  # torch asks the driver's library instead of starting CUDA
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    from desktop_ft.engine.quiet import quieten
-
-    quieten()
-
-
-def _warm_up(place: Place) -> bool:
-    """Import what every case needs, and see whether a forked child can use the device after that."""
-    import importlib
-
-    importlib.import_module("desktop_ft.engine.train")
-    for name in TRAINERS:
-        importlib.import_module(f"desktop_ft.engine.objectives.{name}")
-    if place.device_kind != "cuda":
-        return True
-    trial = fork(_use_device, place.folder / "trial.log")
-    while not trial.is_over():
-        time.sleep(0.05)
-    works = (place.folder / "trial.log").read_text(encoding="utf-8", errors="replace").strip().endswith("works")
-    if not works:
-        print(f"a forked child cannot use the card:\n{(place.folder / 'trial.log').read_text(encoding='utf-8')[-800:]}", flush=True)
-    return works
-
-
-def _use_device() -> None:
-    import torch
-
-    assert float(torch.ones(8, device="cuda").sum()) == 8.0
-    print("works", flush=True)
 
 
 def _fast_folder() -> Path | None:
