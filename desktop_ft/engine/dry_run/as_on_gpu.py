@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensor
-from torch.overrides import TorchFunctionMode
 
 from desktop_ft.engine.dry_run.attention import fused_attention
 
@@ -57,8 +56,6 @@ def as_on_gpu(tape: Tape, card: Card, *, is_padded: bool) -> Generator[None]:
     with contextlib.ExitStack() as stack:
         for target, name, value in [*_always(tape, is_padded=is_padded), *(_on_accelerator(tape, card) if card.is_accelerator else ())]:
             stack.enter_context(replaced(target, name, value))
-        if card.is_accelerator:
-            stack.enter_context(GpuAutocast())
         yield
 
 
@@ -114,6 +111,7 @@ def _on_accelerator(tape: Tape, card: Card) -> Iterator[Replacement]:
         yield head, "_backward_tile", _nothing
         yield from _kahan_in_one_kernel()
     yield head, "_addmm_fp32", _nothing
+    yield from _autocast_promotions()
     yield from _paged_states(tape)
 
 
@@ -202,23 +200,23 @@ Source: torch 2.13, aten/src/ATen/autocast_mode.h (AT_FORALL_FP32, AT_FORALL_FP3
 """
 
 
-def _float32_functions() -> frozenset[Any]:
-    functional = torch.nn.functional
-    found: list[Any] = [functional.softmax, functional.log_softmax, functional.softplus, functional.layer_norm, functional.cross_entropy]
-    found += [getattr(place, name) for place in (torch, torch.Tensor) for name in _FLOAT32_NAMES if hasattr(place, name)]
-    return frozenset(found)
-
-
-_FLOAT32: Final = _float32_functions()
+_FLOAT32_LOSSES: Final = ("softmax", "log_softmax", "softplus", "layer_norm", "cross_entropy")
 _HALF: Final = (torch.bfloat16, torch.float16)
 
 
-class GpuAutocast(TorchFunctionMode):
-    """Autocast's promotions on CUDA, over those on a CPU."""
+def _autocast_promotions() -> Iterator[Replacement]:
+    """Under autocast these functions compute in float32, as on CUDA."""
+    for place, names in ((torch, _FLOAT32_NAMES), (torch.Tensor, _FLOAT32_NAMES), (torch.nn.functional, _FLOAT32_LOSSES)):
+        for name in names:
+            function = getattr(place, name, None)
+            if function is not None:
+                yield place, name, _promoted(cast("Callable[..., Any]", function))
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401 - torch's signature
-        """As asked, in float32 where CUDA would."""
-        kwargs = kwargs or {}
-        if func in _FLOAT32 and torch.is_autocast_enabled("cpu"):
+
+def _promoted(function: Callable[..., Any]) -> Callable[..., Any]:
+    def promoted(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - whatever torch takes
+        if torch.is_autocast_enabled("cpu"):
             args = tuple(arg.float() if isinstance(arg, torch.Tensor) and arg.dtype in _HALF else arg for arg in args)
-        return func(*args, **kwargs)
+        return function(*args, **kwargs)
+
+    return promoted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -87,13 +88,20 @@ def shape_only_model(config: PretrainedConfig, loading: Loading) -> PreTrainedMo
             model = loader.from_config(config, dtype=loading.weights, attn_implementation=loading.attention, trust_remote_code=False)
     except (ValueError, KeyError) as error:
         raise _unknown(Path(str(config.model_type)), error) from error
+    model.tie_weights()  # which creating a model does where it draws weights
     return cast("PreTrainedModel", model).eval()
 
 
-def load_shapes(config: PretrainedConfig, loading: Loading, tape: Tape) -> PreTrainedModel:
+def load_shapes(config: PretrainedConfig, loading: Loading, tape: Tape, weight: Callable[[int | None], int]) -> PreTrainedModel:
     """The base as the engine loads it: one block for everything first, then tensor after tensor into it.
 
     Call it inside of `FakeTensorMode` and `Watching`. Source: transformers 5.23, `caching_allocator_warmup`.
+
+    Args:
+        config: Of the shallow model.
+        loading: How it is kept.
+        tape: Where it is noted.
+        weight: How many of the whole model's blocks a block stands for.
 
     Raises:
         DesktopFtError: ``exact_architecture_unknown``, ``bitsandbytes_missing``.
@@ -102,10 +110,10 @@ def load_shapes(config: PretrainedConfig, loading: Loading, tape: Tape) -> PreTr
     with _disable_current_modes():
         model = shape_only_model(config, loading)
         quantizer = None if loading.quantization is None else _prepare_4_bit(model, loading)
-    if loading.is_accelerator:
-        tape.scratch(int(sum(_loaded_bytes(model, quantizer).values())))
     made: dict[int, torch.Tensor] = {}
     layers = layers_of(model)
+    if loading.is_accelerator:
+        tape.scratch(int(_loaded_bytes(model, quantizer, layers, weight)))
     for module in model.modules():
         tape.layer = layers.get(module)
         if quantizer is not None and type(module).__name__ == "Linear4bit":
@@ -136,12 +144,19 @@ def _prepare_4_bit(model: PreTrainedModel, loading: Loading) -> Any:  # noqa: AN
     return quantizer
 
 
-def _loaded_bytes(model: PreTrainedModel, quantizer: Any) -> dict[int, float]:  # noqa: ANN401
-    return {
-        id(parameter): parameter.numel()
-        * (parameter.element_size() if quantizer is None else quantizer.param_element_size(model, name, parameter))
-        for name, parameter in model.named_parameters()
-    }
+def _loaded_bytes(
+    model: PreTrainedModel,
+    quantizer: Any,  # noqa: ANN401 - transformers' quantizer, or None
+    layers: Mapping[torch.nn.Module, int],
+    weight: Callable[[int | None], int],
+) -> float:
+    """Of the whole model; a matrix that two modules share counts once."""
+    found: dict[int, float] = {}
+    for module_name, module in model.named_modules():
+        for name, parameter in module.named_parameters(module_name, recurse=False):
+            each = parameter.element_size() if quantizer is None else quantizer.param_element_size(model, name, parameter)
+            found.setdefault(id(parameter), weight(layers.get(module)) * each * parameter.numel())
+    return sum(found.values())
 
 
 def _give_shapes(module: torch.nn.Module, made: dict[int, torch.Tensor], tape: Tape) -> None:

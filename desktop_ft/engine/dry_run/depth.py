@@ -1,65 +1,55 @@
-"""Which depths stand for a whole model: two small ones whose blocks repeat in the model's own pattern."""
+"""Which shallow model stands for a whole one: its blocks repeat in the model's own pattern."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, cast
 
 import torch
 from transformers import PretrainedConfig, PreTrainedModel
 
-MOST_WHOLE: Final = 4
-"""Up to so many blocks the model is taken as it is."""
-
-
 @dataclass(frozen=True)
-class Depths:
-    """What is run, and what it stands for.
+class Depth:
+    """A shallow model that a whole one can be made of.
 
     Attributes:
-        whole: Blocks of the model.
-        run: Blocks of the models that are run: one, or a shallow and a deeper one.
+        whole: Blocks of the whole model.
+        run: Blocks of the shallow one.
+        period: The blocks that are repeated; empty where the shallow model is the whole.
     """
 
     whole: int
-    run: tuple[int, ...]
+    run: int
+    period: range
 
-    def extended(self, values: Sequence[int]) -> int:
-        """What a quantity that grows by the block comes to in the whole model.
+    @property
+    def num_copies(self) -> int:
+        """How often the period is added."""
+        return (self.whole - self.run) // len(self.period) if self.period else 0
 
-        Args:
-            values: Of each depth that was run.
-        """
-        if len(self.run) == 1:
-            return values[0]
-        (low, high), (first, second) = self.run, values
-        return round(first + (second - first) * (self.whole - low) / (high - low))
-
-
-def depths_of(model: PreTrainedModel) -> Depths:
-    """Two depths for a model whose blocks repeat; the whole where they do not, or where there are few."""
-    return choose_depths([_signature(block) for block in blocks_of(model)])
+    def weight(self, layer: int | None) -> int:
+        """How many blocks of the whole model one block of the shallow one stands for; 1 for what lies outside of them."""
+        return 1 + self.num_copies if layer is not None and layer in self.period else 1
 
 
-def choose_depths(kinds: Sequence[Hashable]) -> Depths:
-    """Two depths that differ by whole periods of the pattern and end in it where the whole model does.
+def depth_of(model: PreTrainedModel) -> Depth:
+    """The shallowest model whose blocks, repeated, are those of this one."""
+    return choose_depth([_signature(block) for block in blocks_of(model)])
+
+
+def choose_depth(kinds: Sequence[Hashable]) -> Depth:
+    """A depth with one period of the pattern between blocks that differ from it only in their neighbours, ending as the whole model does.
 
     Args:
         kinds: What each block is, from the lowest; equal ones take the same memory.
     """
     whole = len(kinds)
-    if whole <= MOST_WHOLE:
-        return Depths(whole, (whole,))
-    prefix, period = _pattern(kinds)
-    step = period if period > 1 else 2
-    least = max(2, prefix + 1)
-    low = next(depth for depth in range(least, least + step) if (whole - depth) % period == 0 and depth >= least)
-    high = low + step
-    if high >= whole:
-        return Depths(whole, (whole,))
-    return Depths(whole, (low, high))
+    prefix, period = _pattern(kinds) if kinds else (0, 0)
+    start = max(2 if period == 1 else 1, prefix + (1 if period == 1 else 0))
+    run = next((depth for depth in range(start + period + 1, whole) if (whole - depth) % period == 0), whole)
+    return Depth(whole, run, range(start, start + period) if run < whole else range(0))
 
 
 def _pattern(kinds: Sequence[Hashable]) -> tuple[int, int]:

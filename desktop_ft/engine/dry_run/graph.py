@@ -1,4 +1,4 @@
-"""One depth of a dry run: the engine's own trainer takes two optimizer steps and an evaluation without content."""
+"""The shallow model of a dry run: the engine's own trainer takes two optimizer steps and an evaluation without content."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from desktop_ft.engine.checkpoints import CheckpointStore
 from desktop_ft.engine.device import Precision
 from desktop_ft.engine.dry_run.as_on_gpu import HEAD_TILE, Card, as_on_gpu, kernel_scratch
 from desktop_ft.engine.dry_run.base import Loading, load_shapes
-from desktop_ft.engine.dry_run.depth import blocks_of, shortened
+from desktop_ft.engine.dry_run.depth import Depth, blocks_of, shortened
 from desktop_ft.engine.dry_run.rows import made_data, made_tokenizer
 from desktop_ft.engine.dry_run.sampling import made_answers
 from desktop_ft.engine.dry_run.tape import Tape
@@ -81,30 +81,30 @@ class Traced:
     seconds: float
 
 
-def trace(work: Workload, num_layers: int, leave_if_stopped: Callable[[], None]) -> Traced:
-    """Run one depth.
+def trace(work: Workload, depth: Depth, leave_if_stopped: Callable[[], None]) -> Traced:
+    """Run the shallow model.
 
     Args:
         work: What is run.
-        num_layers: Blocks of the model.
+        depth: Its blocks, and what they stand for.
         leave_if_stopped: Called now and then; raises where the person stopped it.
 
     Raises:
         DesktopFtError: As the run itself would.
     """
     started = time.monotonic()
-    config = shortened(work.architecture, num_layers)
+    config = shortened(work.architecture, depth.run)
     vocabulary = cast("Any", config.get_text_config()).vocab_size
     tape = Tape(frozenset({vocabulary, HEAD_TILE}))
     watching = Watching(tape, kernel_scratch() if work.card.is_accelerator else None)
     with FakeTensorMode(allow_non_fake_inputs=True), as_on_gpu(tape, work.card, is_padded=work.is_padded), made_answers(tape), watching:
-        training = _training(work, config, tape, leave_if_stopped)
+        training = _training(work, config, depth, tape, leave_if_stopped)
         training.train_from(None)
         events, labels = list(tape.events), tape.placed_labels()  # what the end of this function frees is no part of the run
     return Traced(events, labels, tape.kinds, tape.outside_bytes, time.monotonic() - started)
 
 
-def _training(work: Workload, config: PretrainedConfig, tape: Tape, leave_if_stopped: Callable[[], None]) -> Training:
+def _training(work: Workload, config: PretrainedConfig, depth: Depth, tape: Tape, leave_if_stopped: Callable[[], None]) -> Training:
     """As `TrainingRun` makes it."""
     run = work.config
     events = EventWriter(work.folder / "events.jsonl")
@@ -113,7 +113,7 @@ def _training(work: Workload, config: PretrainedConfig, tape: Tape, leave_if_sto
     tokenizer = made_tokenizer()
     head = "score" if run.objective.kind == "reward" else "causal"
     loading = Loading(work.precision.weights, str(run.model.attention), head, quantization_of(run), work.card.is_accelerator)
-    model: PreTrainedModel | PeftModel = load_shapes(config, loading, tape)
+    model: PreTrainedModel | PeftModel = load_shapes(config, loading, tape, depth.weight)
     _mark_passes(cast("PreTrainedModel", model), work, tape)
     tape.begin("prepare")
     since = len(tape.events)
