@@ -133,7 +133,7 @@ def corrected(
         measurements: Of this device, the oldest first.
     """
     context = context_of(measurements)
-    terms = {term.key: term.num_bytes for term in raw.terms}
+    terms: dict[TermKey, int] = {term.key: term.num_bytes for term in raw.terms}
     if context is not None:
         terms["cuda_context"] = context
     same = [one for one in measurements if _is_of_kind(one, plan, config)][-NEWEST:]
@@ -194,11 +194,13 @@ def _summing_up_to(terms: Mapping[TermKey, int], total: int) -> dict[TermKey, in
     """Parts whose sum was measured: what moves makes up the difference, and everything shrinks where that is not enough."""
     counted = sum(num_bytes for key, num_bytes in terms.items() if key not in MOVING)
     moving = sum(terms.values()) - counted
-    if total >= counted and moving:
-        scaled = {key: num_bytes * (total - counted) / moving if key in MOVING else num_bytes for key, num_bytes in terms.items()}
-    else:
-        scaled = {key: num_bytes * total / (counted + moving) for key, num_bytes in terms.items()}
-    found = {key: int(num_bytes) for key, num_bytes in scaled.items()}
+    found: dict[TermKey, int] = dict(terms)
+    grows = total >= counted and moving > 0
+    for key, num_bytes in terms.items():
+        if not grows:
+            found[key] = num_bytes * total // (counted + moving)
+        elif key in MOVING:
+            found[key] = num_bytes * (total - counted) // moving
     found["buffers"] += total - sum(found.values())
     return found
 
