@@ -245,6 +245,39 @@ class LrSuggested(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ProbeMeasured(Event):
+    """One worst-case step of a run was measured on this device.
+
+    Attributes:
+        fits: Whether all of it was done; otherwise the memory was full, and ``message`` says with numbers where.
+        process_bytes: Peak of the process as the driver shows it; resident on a CPU.
+        peak_allocated_bytes: Peak of torch's tensors; None on a CPU.
+        peak_reserved_bytes: Peak that torch reserved for them; None on a CPU.
+        context_bytes: What the driver shows beyond that; None on a CPU and where it could not be asked.
+        peak_phase: When the peak was reached: load, train, evaluate or save.
+        seconds_per_step: Of an optimizer step with all its micro-batches, on the longest rows; None where none was done.
+        tokens_per_second: Non-padding tokens over the time of a step.
+        evaluation_seconds: Of one evaluation of all held-out examples; None without any.
+        sequence_length: Tokens of the longest row, sampled answers included.
+    """
+
+    kind: ClassVar[str] = "probe_measured"
+    fits: bool
+    process_bytes: int = 0
+    peak_allocated_bytes: int | None = None
+    peak_reserved_bytes: int | None = None
+    context_bytes: int | None = None
+    peak_phase: Phase = "load"
+    seconds_per_step: float | None = None
+    tokens_per_second: float | None = None
+    evaluation_seconds: float | None = None
+    micro_batch_size: int = 0
+    gradient_accumulation_steps: int = 0
+    sequence_length: int = 0
+    message: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Verified(Event):
     """An export was loaded again and compared with the trained model on held-out prompts.
 
@@ -289,7 +322,7 @@ EVENT_TYPES: Final[Mapping[str, type[Event]]] = {
     event.kind: event
     for event in (
         RunStarted, PhaseChanged, Progress, StepDone, EvaluationDone, GeneralLoss, StageStarted, SampleDone, CheckpointSaved, ControlDone,
-        WarningRaised, ErrorRaised, LrPoint, LrSuggested, Verified, Exported, RunFinished,
+        WarningRaised, ErrorRaised, LrPoint, LrSuggested, ProbeMeasured, Verified, Exported, RunFinished,
     )
 }  # fmt: skip
 

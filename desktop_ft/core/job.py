@@ -26,7 +26,7 @@ JOB_VERSION: Final = 1
 ExportTarget = Literal["adapter", "merged"]
 EXPORT_TARGETS: Final[tuple[str, ...]] = get_args(ExportTarget)
 DTYPES: Final[tuple[str, ...]] = get_args(DtypeName)
-_START_AGAIN: Final = "Start the export, generation or sweep again."
+_START_AGAIN: Final = "Start the export, generation, sweep or probe again."
 
 
 @dataclass(frozen=True)
@@ -116,9 +116,21 @@ class LrFindRequest:
     num_rates: int = 11
 
 
-JobRequest = ExportRequest | GenerateRequest | ScoreRequest | LrFindRequest
+@dataclass(frozen=True)
+class ProbeRequest:
+    """Measure one worst-case step of the run whose run.yaml lies in the job's folder (`desktop_ft.core.probe.create_probe`).
+
+    Attributes:
+        longest: Tokens of the longest example that the estimate was made for; None: as the engine finds it in the data.
+    """
+
+    kind: ClassVar[str] = "probe"
+    longest: int | None = None
+
+
+JobRequest = ExportRequest | GenerateRequest | ScoreRequest | LrFindRequest | ProbeRequest
 REQUEST_TYPES: Final[Mapping[str, type[JobRequest]]] = {
-    "export": ExportRequest, "generate": GenerateRequest, "score": ScoreRequest, "lr_find": LrFindRequest,
+    "export": ExportRequest, "generate": GenerateRequest, "score": ScoreRequest, "lr_find": LrFindRequest, "probe": ProbeRequest,
 }  # fmt: skip
 
 
@@ -280,6 +292,8 @@ def _problem_of(request: JobRequest) -> str:
     """What is wrong with a request's values; empty where nothing is."""
     if isinstance(request, LrFindRequest):
         return _problem_of_sweep(request)
+    if isinstance(request, ProbeRequest):
+        return "" if request.longest is None or request.longest > 0 else f"longest is {request.longest}; it must be at least 1."
     if request.dtype not in DTYPES:
         return f"'{request.dtype}' is no number format. Known: {', '.join(DTYPES)}."
     if isinstance(request, ExportRequest):

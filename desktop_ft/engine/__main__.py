@@ -124,6 +124,7 @@ def _attempt(run: RunDir, events: EventWriter, stop: StopFlag, mark: ProcessMark
     situation = Situation()
     try:
         from desktop_ft.engine.controls import ControlFolder
+        from desktop_ft.engine.own_memory import MemoryMeter
         from desktop_ft.engine.staged import StagedRun
         from desktop_ft.engine.train import TrainingRun
 
@@ -134,7 +135,7 @@ def _attempt(run: RunDir, events: EventWriter, stop: StopFlag, mark: ProcessMark
         if has_stages(config):
             outcome = StagedRun(run, config, events, stop, mark, controls, situation).train()
         else:
-            outcome = TrainingRun(run, events, stop, mark, controls, situation).train()
+            outcome = TrainingRun(run, events, stop, mark, controls, situation, MemoryMeter()).train()
     except (StopRequested, KeyboardInterrupt):
         return "stopped", situation.step
     except Exception as error:  # noqa: BLE001 - the engine's one border: an untranslated exception is shown as our bug

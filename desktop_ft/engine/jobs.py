@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.core.eventlog import EventWriter
 from desktop_ft.core.events import Event, FinishStatus, Phase, PhaseChanged, Progress, RunFinished, RunStarted
-from desktop_ft.core.job import ExportRequest, JobDir, JobRequest, LrFindRequest, ScoreRequest, read_job
+from desktop_ft.core.job import ExportRequest, JobDir, JobRequest, LrFindRequest, ProbeRequest, ScoreRequest, read_job
 from desktop_ft.core.processes import ProcessMark, mark_of
 from desktop_ft.core.runs import release_lock, take_lock
 from desktop_ft.engine.errors import Situation, error_event
@@ -161,8 +161,10 @@ def _work(job: JobDir, request: JobRequest, events: EventWriter, mark: ProcessMa
     events.write(PhaseChanged(phase="load", detail="Starting"))
     quieten()
     from desktop_ft.engine.device import detect_device
+    from desktop_ft.engine.own_memory import MemoryMeter
 
     quieten_libraries()
+    meter = MemoryMeter()
     device = detect_device()
     events.write(RunStarted(pid=mark.pid, num_steps=0, device=device.name, device_bytes=device.total_bytes))
     work = JobWork(events, stop, ControlFolder(job, events, mark.started), situation)
@@ -178,6 +180,10 @@ def _work(job: JobDir, request: JobRequest, events: EventWriter, mark: ProcessMa
         from desktop_ft.engine.lr_find import find_rate
 
         find_rate(job, request, work, mark)
+    elif isinstance(request, ProbeRequest):
+        from desktop_ft.engine.probe import probe
+
+        probe(job, request, work, mark, meter)
     else:
         from desktop_ft.engine.generate import generate
 

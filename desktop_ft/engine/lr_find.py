@@ -67,7 +67,7 @@ def find_rate(job: JobDir, request: LrFindRequest, work: JobWork, mark: ProcessM
     check_can_sweep(config)
     watch = Watch(work)
     run = TrainingRun(RunDir(job.path), work.events, work.stop, mark, work.controls, work.situation)
-    trainer = cast("RunTrainer", run.bare(sweep_config(config, request.num_steps), (watch,)))
+    trainer = cast("RunTrainer", run.bare(sweep_config(config, request.num_steps), lambda _: (watch,)).training)
     start = _Start(trainer.trained)
     rates = sweep_rates(request.low, request.high, request.num_rates)
     work.enter("train", f"Trying {len(rates)} learning rates, {request.num_steps} steps each")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 from peft import PeftModel
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
+from transformers import PreTrainedModel, TrainerCallback
 
 from desktop_ft.core.base_model import base_hashes
 from desktop_ft.core.config import SETTINGS, Draft, RunConfig
@@ -41,8 +41,11 @@ from desktop_ft.engine.methods.quantization import quantization_of
 from desktop_ft.engine.methods.start import AdapterStart, make_plain
 from desktop_ft.engine.objectives import make_training
 from desktop_ft.engine.objectives.parts import Parts, Training
+from desktop_ft.engine.own_memory import MemoryMeter
 from desktop_ft.engine.pair_scores import PairScores
+from desktop_ft.engine.prepared import Prepared
 from desktop_ft.engine.quiet import quieten_libraries
+from desktop_ft.engine.recording import record_run
 from desktop_ft.engine.reporting import Reporting
 from desktop_ft.engine.sampling import Sampling
 from desktop_ft.engine.stopping import StopFlag, StopRequested
@@ -56,16 +59,22 @@ class Outcome:
     step: int
 
 
-@dataclass(frozen=True)
-class _Prepared:
-    """Everything that is known before the model is loaded."""
+Narrow = Callable[[Prepared], Prepared]
 
-    config: RunConfig
-    model_info: ModelInfo
-    tokenizer: PreTrainedTokenizerBase
-    device: DeviceFacts
-    data: TrainingData
-    checkpoint: Checkpoint | None
+
+@dataclass(frozen=True)
+class Bare:
+    """A run's trainer with nothing around it.
+
+    Attributes:
+        training: Ready to train.
+        prepared: What it is made from, as the run itself has it.
+        save: Writes what is trained as the run's result.
+    """
+
+    training: Training
+    prepared: Prepared
+    save: Callable[[], None]
 
 
 class TrainingRun:
@@ -78,10 +87,18 @@ class TrainingRun:
         mark: This process.
         controls: Requests to the run.
         situation: Kept up to date for the translation of errors.
+        meter: Measures what the run takes, for later estimates; None where the process did other work before.
     """
 
     def __init__(
-        self, run: RunDir, events: EventWriter, stop: StopFlag, mark: ProcessMark, controls: ControlFolder, situation: Situation
+        self,
+        run: RunDir,
+        events: EventWriter,
+        stop: StopFlag,
+        mark: ProcessMark,
+        controls: ControlFolder,
+        situation: Situation,
+        meter: MemoryMeter | None = None,
     ) -> None:
         self._run = run
         self._events = events
@@ -89,6 +106,7 @@ class TrainingRun:
         self._mark = mark
         self._situation = situation
         self._controls = controls
+        self._meter = meter
 
     def train(self) -> Outcome:
         """Train, or go on from the last checkpoint, and save the result.
@@ -132,14 +150,19 @@ class TrainingRun:
         sampling.sample(num_steps)
         if forgetting is not None:
             forgetting.measure(training.trained, num_steps)
+        if self._meter is not None and checkpoint is None:
+            record_run(self._run, prepared, self._meter.read(prepared.device), self._events)
         return Outcome("completed", num_steps)
 
-    def bare(self, config: RunConfig, callbacks: Sequence[TrainerCallback]) -> Training:
-        """The run's trainer with its model and data, and nothing around it: no evaluation, no samples, no checkpoints.
+    def bare(
+        self, config: RunConfig, make_callbacks: Callable[[Prepared], Sequence[TrainerCallback]], narrow: Narrow | None = None
+    ) -> Bare:
+        """The run's trainer with its model and data, and nothing around it: no samples, no telling of steps.
 
         Args:
-            config: Instead of that in the folder; without held-out examples.
-            callbacks: Of the trainer.
+            config: Instead of that in the folder.
+            make_callbacks: Of the trainer.
+            narrow: Takes everything that was prepared for the run and gives what to train instead.
 
         Raises:
             DesktopFtError, StopRequested: As `train`.
@@ -148,8 +171,10 @@ class TrainingRun:
         store = CheckpointStore(self._run, self._events, keep=1)
         store.clear_unsealed()
         prepared = self._prepare(config, None)
-        model = self._model(prepared)
-        return self._trainer(prepared, model, AdapterStart(prepared.config, None), store, callbacks)
+        used = prepared if narrow is None else narrow(prepared)
+        model, start = self._model(used), AdapterStart(used.config, None)
+        training = self._trainer(used, model, start, store, make_callbacks(used))
+        return Bare(training, prepared, lambda: self._save(used, training, start))
 
     # --- before the model is loaded ---
 
@@ -185,7 +210,7 @@ class TrainingRun:
                 )
             )
 
-    def _prepare(self, config: RunConfig, checkpoint: Checkpoint | None) -> _Prepared:
+    def _prepare(self, config: RunConfig, checkpoint: Checkpoint | None) -> Prepared:
         self._enter("load", "Reading the model's files")
         model_dir = resolve_model(config.model.source, config.model.revision)
         model_info = read_model(model_dir)
@@ -202,7 +227,7 @@ class TrainingRun:
         self._keep_environment(model_info, own_tokenizer, data, device, is_new=checkpoint is None)
         resolved = config if checkpoint else self._resolve(config, model_info, device, data)
         self._situation.config = resolved
-        return _Prepared(resolved, model_info, tokenizer, device, data, checkpoint)
+        return Prepared(resolved, model_info, tokenizer, device, data, checkpoint)
 
     def _keep_environment(
         self, model_info: ModelInfo, tokenizer: ModelTokenizer, data: TrainingData, device: DeviceFacts, *, is_new: bool
@@ -223,12 +248,12 @@ class TrainingRun:
 
     # --- the model and its trainer ---
 
-    def _precision(self, prepared: _Prepared) -> Precision:
+    def _precision(self, prepared: Prepared) -> Precision:
         config = prepared.config
         updates = weight_updates(config)[0] if config.method.kind == "full" else None
         return precision_of(config.model.dtype, prepared.device, updates=updates)
 
-    def _model(self, prepared: _Prepared) -> PreTrainedModel | PeftModel:
+    def _model(self, prepared: Prepared) -> PreTrainedModel | PeftModel:
         self._enter("load", f"Loading {prepared.model_info.name}")
         config = prepared.config
         precision = self._precision(prepared)
@@ -249,7 +274,7 @@ class TrainingRun:
         return load_adapter(model, Path(config.model.adapter)) if config.model.adapter else model
 
     def _training(
-        self, prepared: _Prepared, model: PreTrainedModel | PeftModel, start: AdapterStart, store: CheckpointStore, sampling: Sampling
+        self, prepared: Prepared, model: PreTrainedModel | PeftModel, start: AdapterStart, store: CheckpointStore, sampling: Sampling
     ) -> Training:
         config = prepared.config
         best = BestKeeper(store, config.objective.kind) if config.output.keep_best else None
@@ -264,7 +289,7 @@ class TrainingRun:
 
     def _trainer(
         self,
-        prepared: _Prepared,
+        prepared: Prepared,
         model: PreTrainedModel | PeftModel,
         start: AdapterStart,
         store: CheckpointStore,
@@ -290,7 +315,7 @@ class TrainingRun:
             )
         )
 
-    def _sampling(self, prepared: _Prepared) -> Sampling:
+    def _sampling(self, prepared: Prepared) -> Sampling:
         evaluation, every = prepared.config.evaluation, cast("int", prepared.config.evaluation.eval_steps)
         as_chat = are_chats(prepared.data) and prepared.tokenizer.chat_template is not None
         prompts = evaluation.sample_prompts
@@ -299,7 +324,7 @@ class TrainingRun:
             return PairScores(pairs, max_length, every, self._events, as_chat=as_chat, has_prompts=bool(prompts))
         return Sampling(prompts, evaluation.sample_max_new_tokens, every, self._events, as_chat=as_chat)
 
-    def _forgetting(self, prepared: _Prepared) -> Forgetting | None:
+    def _forgetting(self, prepared: Prepared) -> Forgetting | None:
         """None where it is not wanted, or the model only scores."""
         config = prepared.config
         is_wanted = config.evaluation.forgetting and config.objective.kind != "reward"
@@ -307,7 +332,7 @@ class TrainingRun:
 
     # --- the result ---
 
-    def _save(self, prepared: _Prepared, training: Training, start: AdapterStart) -> None:
+    def _save(self, prepared: Prepared, training: Training, start: AdapterStart) -> None:
         refuse_non_finite(training.trained, training.step)
         target = self._run.adapter if prepared.config.method.kind != "full" else self._run.model
         with whole_folder(target) as folder:
@@ -328,7 +353,7 @@ class TrainingRun:
         if self._stop.is_set or self._controls.answer_stop():
             raise StopRequested
 
-    def _tell_start(self, prepared: _Prepared, training: Training, num_steps: int) -> None:
+    def _tell_start(self, prepared: Prepared, training: Training, num_steps: int) -> None:
         data, device, global_batch_size = prepared.data, prepared.device, prepared.config.training.global_batch_size
         self._events.write(
             RunStarted(

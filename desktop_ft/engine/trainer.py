@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, SequentialSampler
 from transformers import PrinterCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, EvalLoopOutput
 
@@ -48,6 +48,7 @@ class RunTrainer(Base):
         self.remove_callback(PrinterCallback)
         self._config: RunConfig | None = None
         self._start: AdapterStart | None = None
+        self._is_in_order = False
 
     @property
     def trained(self) -> PreTrainedModel | PeftModel:
@@ -68,6 +69,16 @@ class RunTrainer(Base):
     def step(self) -> int:
         """Optimizer steps done."""
         return int(self.state.global_step)
+
+    def keep_order(self) -> None:
+        """Take the rows as they stand instead of shuffled, for measuring chosen micro-batches."""
+        self._is_in_order = True
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:  # noqa: ANN401 - as Trainer
+        """As Trainer, unless the order is to be kept."""
+        if self._is_in_order:
+            return SequentialSampler(cast("Sized", train_dataset if train_dataset is not None else self.train_dataset))
+        return super()._get_train_sampler(train_dataset)
 
     def num_rows(self) -> int:
         """Rows of the training set: examples, or packed rows."""

@@ -40,6 +40,7 @@ class TrainingData:
         eval_examples: What is held out, likewise.
         longest: Tokens of the longest training example after cutting: of a pair the longer answer with its prompt, of a task the prompt.
         notes: What a person should know, in sentences.
+        lengths: Tokens of every training example, as `longest` counts them; ``eval_lengths``: of every one held out.
     """
 
     train: list[TokenisedExample]
@@ -53,6 +54,8 @@ class TrainingData:
     eval_examples: list[Example]
     longest: int
     notes: tuple[str, ...]
+    lengths: tuple[int, ...]
+    eval_lengths: tuple[int, ...]
 
 
 def load_training_data(  # noqa: PLR0913 (the fields of data in run.yaml)
@@ -127,6 +130,8 @@ def load_training_data(  # noqa: PLR0913 (the fields of data in run.yaml)
         eval_examples=[row.example for row in kept_eval],
         longest=max(row.num_tokens for row in kept_train),
         notes=notes,
+        lengths=tuple(row.num_tokens for row in kept_train),
+        eval_lengths=tuple(row.num_tokens for row in kept_eval),
     )
 
 

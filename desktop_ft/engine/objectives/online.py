@@ -19,7 +19,7 @@ import torch
 from datasets import Dataset
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
-from transformers import TrainerState
+from transformers import GenerationConfig, TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
 
 from desktop_ft.core.data.records import Example, Task
@@ -70,6 +70,7 @@ class OnlineTrainer(RunTrainer):
         _metrics: dict[str, dict[str, list[float]]]
         num_iterations: int
         eos_token_ids: Sequence[int]
+        generation_config: GenerationConfig
 
     def __init__(self, *, rewards: Rewards, stop_waits: Callable[[], bool], **settings: Any) -> None:  # noqa: ANN401 - TRL's own signature
         self._rewards = rewards
@@ -121,6 +122,10 @@ class OnlineTrainer(RunTrainer):
         return sampler
 
     # --- sampling and scoring ---
+
+    def answer_in_full(self) -> None:
+        """Let no sampled answer end before the limit, for measuring the worst case."""
+        self.generation_config.min_new_tokens = self.generation_config.max_new_tokens
 
     def _generate_single_turn(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as TRL
         """As TRL; a stop ends it, unless an evaluation between two steps would be left half done."""

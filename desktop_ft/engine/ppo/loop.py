@@ -138,6 +138,10 @@ class PpoTraining:
         """Optimizer steps of the whole run."""
         return self._schedule.num_steps
 
+    def answer_in_full(self) -> None:
+        """Let no sampled answer end before the limit, for measuring the worst case."""
+        self._sampler.answer_in_full()
+
     def load_weights(self, checkpoint: Path) -> None:
         """Take the trained policy of a checkpoint without training on."""
         self._roles.load(checkpoint)

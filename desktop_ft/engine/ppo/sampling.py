@@ -98,6 +98,10 @@ class Sampler:
         pad = cast("int | None", self._tokenizer.pad_token_id)
         return pad if pad is not None else (self._ends or [0])[0]
 
+    def answer_in_full(self) -> None:
+        """Let no answer end before the limit, for measuring the worst case."""
+        self._settings.min_new_tokens = self._settings.max_new_tokens
+
     @torch.no_grad()
     def sample(self, prompts: Sequence[Sequence[int]], seeds: Sequence[int], is_to_end: Callable[[], bool] | None = None) -> list[Sampled]:
         """Answers in the order of the prompts, each from its own random numbers, whatever is answered beside it.
