@@ -45,6 +45,7 @@ COMMANDS: Final[Mapping[str, Entry]] = {
     "train": Entry("train", "train", "Train as a run's file says."),
     "resume": Entry("train", "resume", "Go on with a run from its last sound checkpoint."),
     "lr-find": Entry("lr_find", "lr_find", "Try learning rates for a few steps each and suggest one."),
+    "probe": Entry("probe", "probe", "Measure one worst-case step of a run on this computer: peak memory and time."),
     "stop": Entry("control", "stop", "Save a checkpoint and end a run."),
     "control": Entry("control", "control", "Ask a running engine for something: save, sample, set or stop."),
     "runs": Entry("runs", "app", "List, show and compare runs."),

@@ -8,13 +8,13 @@ from typing import Annotated, Final
 
 import typer
 
-from desktop_ft.commands.console import out, print_json, say, size_words
+from desktop_ft.commands.console import note, out, print_json, say, size_words
 from desktop_ft.commands.options import JsonOption, SetOption, load_with_overrides, with_overrides
 from desktop_ft.core.config import DEMO, RunConfig, validate
 from desktop_ft.core.config.defaults import with_defaults
 from desktop_ft.core.device import DeviceFacts
 from desktop_ft.core.errors import DesktopFtError
-from desktop_ft.core.memory import MemoryEstimate, estimate
+from desktop_ft.core.memory.corrections import Corrected, estimate_here
 from desktop_ft.core.models import ModelInfo, model_from_config, read_model, resolve_model
 
 _NO_WEIGHTS: Final = {"model_no_weights", "model_shard_missing", "tokenizer_missing"}
@@ -35,7 +35,9 @@ def estimate_memory(
     """
     config, model = _read_target(target, overrides)
     device = _device(gpu, gpu_memory)
-    result = estimate(config, model, device)
+    result = estimate_here(config, model, device)
+    if result.note:
+        note(result.note)
     if as_json:
         print_json(result.to_json())
     else:
@@ -69,9 +71,9 @@ def _read_model(folder: Path) -> ModelInfo:
 
 def _device(gpu: str | None, gpu_memory: str | None) -> DeviceFacts:
     if gpu is None and gpu_memory is None:
-        from desktop_ft.core.gpu import GpuReader, training_device
+        from desktop_ft.commands.machine import this_device
 
-        return training_device(GpuReader().read())
+        return this_device()
     from desktop_ft.core.known_gpus import gpu_of_size, known_gpu, parse_bytes
 
     if gpu_memory is None:
@@ -83,9 +85,10 @@ def _device(gpu: str | None, gpu_memory: str | None) -> DeviceFacts:
     return replace(known_gpu(gpu), total_bytes=num_bytes, free_bytes=num_bytes)
 
 
-def _show(config: RunConfig, model: ModelInfo, device: DeviceFacts, result: MemoryEstimate) -> None:
+def _show(config: RunConfig, model: ModelInfo, device: DeviceFacts, found: Corrected) -> None:
     from rich.table import Table
 
+    result = found.estimate
     say(f"{model.name}, {config.objective.kind} with {config.method.kind}, on {device.name}")
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column()
@@ -96,6 +99,8 @@ def _show(config: RunConfig, model: ModelInfo, device: DeviceFacts, result: Memo
     table.add_row("total", size_words(result.total_bytes), style="bold")
     out.print(table)
     say(f"between {size_words(result.low_bytes)} and {size_words(result.high_bytes)}; {size_words(result.free_bytes)} are free")
+    if found.correction is not None:
+        say(f"{found.correction.words()}: {found.correction.share:+.1%}")
     say(_VERDICTS[result.verdict])
     for suggestion in result.suggestions:
         changes = " ".join(f"--set {path}={value}" for path, value in suggestion.set.items())

@@ -9,6 +9,7 @@ import typer
 
 from desktop_ft.commands.console import note, number_words, print_json, say, size_words
 from desktop_ft.commands.follow import Followed, fail_where_failed, listening, run_engine
+from desktop_ft.commands.machine import child_environment, this_device
 from desktop_ft.commands.options import JsonOption, RunArgument, SetOption, find_run, load_with_overrides, refuse_if_running
 from desktop_ft.core import events as ev
 from desktop_ft.core.config import RunConfig
@@ -17,8 +18,8 @@ from desktop_ft.core.device import DeviceFacts
 from desktop_ft.core.device_check import check_device, device_notes
 from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.core.forecast import check_disk, forecast_disk
-from desktop_ft.core.gpu import GpuReader, training_device
-from desktop_ft.core.memory import MemoryEstimate, estimate
+from desktop_ft.core.memory import MemoryEstimate
+from desktop_ft.core.memory.corrections import estimate_here
 from desktop_ft.core.models import ModelInfo
 from desktop_ft.core.preflight import DataFacts, check_before_start, check_data
 from desktop_ft.core.retry import apply_retry, retry_offer
@@ -77,7 +78,7 @@ def prepare(config: RunConfig, target: Path) -> tuple[ModelInfo, DataFacts, Memo
         DesktopFtError: As `check_before_start`, `check_device`, `check_data`, `check_enough_examples` and `check_disk`.
     """
     model = check_before_start(config)
-    device = training_device(GpuReader().read())
+    device = this_device()
     check_device(config, device)
     facts = check_data(config, model)
     check_enough_examples(config, facts.num_train_examples)
@@ -94,7 +95,10 @@ def prepare(config: RunConfig, target: Path) -> tuple[ModelInfo, DataFacts, Memo
 
 
 def _estimate(config: RunConfig, model: ModelInfo, device: DeviceFacts, facts: DataFacts, target: Path) -> MemoryEstimate:
-    needed = estimate(config, model, device, facts.longest)
+    found = estimate_here(config, model, device, facts.longest)
+    if found.note:
+        note(f"Note: {found.note}")
+    needed = found.estimate
     check_disk(target, forecast_disk(config, model, device, needed.choices).run_bytes)
     if needed.verdict != "fits":
         verdict = "may not fit" if needed.verdict == "tight" else "does not fit"
@@ -111,7 +115,7 @@ def follow_run(run: RunDir, *, as_json: bool) -> Followed:
     else:
         note(f"Run folder: {run.path}")
     with listening(as_json=as_json) as listen:
-        followed = run_engine(run, listen)
+        followed = run_engine(run, listen, child_environment(this_device()))
     if followed.error is not None:
         _offer_retry(run)
     fail_where_failed(followed, as_json=as_json)

@@ -15,6 +15,9 @@ BITSANDBYTES_OPTIMIZERS: Final = ("adamw_8bit", "paged_adamw_8bit", "paged_adamw
 PAGED_DEVICES: Final = ("cuda", "rocm", "xpu")
 """Where memory can be shared with the host, to which paged states are moved when the device is full."""
 
+OFFLOAD_DEVICES: Final = ("cuda", "rocm", "xpu")
+"""With memory of their own beside the main memory."""
+
 
 def device_problems(config: RunConfig, device: DeviceFacts) -> Iterator[Problem]:
     """Settings that this device cannot train with."""
@@ -25,6 +28,9 @@ def device_problems(config: RunConfig, device: DeviceFacts) -> Iterator[Problem]
     if config.training.optim in BITSANDBYTES_OPTIMIZERS and not has_bitsandbytes:
         why = f"{config.training.optim} is bitsandbytes', which has no kernels for {device.name}."
         yield Problem("training.optim", why, "Set it to auto.")
+    if config.training.offload_checkpoints and device.kind not in OFFLOAD_DEVICES:
+        why = f"{device.name} has no memory of its own from which main memory could relieve it."
+        yield Problem("training.offload_checkpoints", why, "Set it to false.")
     if device.kind == "cpu" and config.model.dtype == "float16":
         yield Problem("model.dtype", "a CPU does not train in float16.", "Set it to auto, float32 or bfloat16.")
     if config.method.weight_updates == "kahan" and config.method.kind == "full" and not _has_bf16(device):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Final, TypeVar, cast
@@ -20,6 +20,7 @@ RETRY_SECONDS: Final = 5.0
 BF16_CAPABILITY: Final = (8, 0)
 """Compute capability from which a card has bfloat16 tensor cores (Ampere)."""
 
+_MIG_ENABLED: Final = 1
 _T = TypeVar("_T")
 
 
@@ -118,7 +119,10 @@ def _read_all(nvml: ModuleType) -> GpuReading:
     lost: list[str] = []
     for index in range(int(nvml.nvmlDeviceGetCount())):
         try:
-            gpus.append(_read_one(nvml, index))
+            if _is_divided(nvml, index):
+                lost.append(_DIVIDED.format(index))
+            else:
+                gpus.append(_read_one(nvml, index))
         except nvml.NVMLError as error:
             if _code(error) == nvml.NVML_ERROR_UNINITIALIZED:
                 raise
@@ -126,6 +130,19 @@ def _read_all(nvml: ModuleType) -> GpuReading:
     if not gpus and not lost:
         return GpuReading((), "NVIDIA's driver is installed, but there is no NVIDIA GPU in this computer.")
     return GpuReading(tuple(gpus), " ".join(lost) or None)
+
+
+_DIVIDED: Final = (
+    "GPU {0} is divided into instances (MIG): their memory can't be told apart here, so it is left out. Turn MIG off to train on the "
+    "whole card, or start the program with CUDA_VISIBLE_DEVICES set to one instance; then the engine uses that, unwatched."
+)
+
+
+def _is_divided(nvml: ModuleType, index: int) -> bool:
+    """Whether a card is in MIG mode; most have none."""
+    handle = cast("object", nvml.nvmlDeviceGetHandleByIndex(index))
+    modes = _optional(nvml, lambda: cast("Sequence[int]", nvml.nvmlDeviceGetMigMode(handle)))
+    return modes is not None and int(modes[0]) == _MIG_ENABLED
 
 
 def _read_one(nvml: ModuleType, index: int) -> GpuState:
@@ -212,11 +229,17 @@ def _sentence(nvml: ModuleType, error: BaseException) -> str:
 # --- what a run trains on --------------------------------------------------------------------------------------------
 
 
-def training_device(reading: GpuReading) -> DeviceFacts:
-    """The card with the most free memory; the CPU with its main memory where there is no card."""
+def training_device(reading: GpuReading, chosen: str = "") -> DeviceFacts:
+    """What a run would train on; the CPU with its main memory where there is no card.
+
+    Args:
+        reading: All cards now.
+        chosen: UUID of a card that is preferred where it is there; else the one with the most free memory.
+    """
     if not reading.gpus:
         return cpu_device()
-    return gpu_device(max(reading.gpus, key=lambda gpu: (gpu.free_bytes, -gpu.index)))
+    preferred = next((gpu for gpu in reading.gpus if chosen and gpu.uuid == chosen), None)
+    return gpu_device(preferred or max(reading.gpus, key=lambda gpu: (gpu.free_bytes, -gpu.index)))
 
 
 def gpu_device(gpu: GpuState) -> DeviceFacts:

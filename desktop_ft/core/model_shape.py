@@ -10,66 +10,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Literal, cast
+from typing import cast
 
 from desktop_ft.core.errors import DesktopFtError
+from desktop_ft.core.model_families import FAMILIES, Family, QkNorm
 
-QkNorm = Literal["none", "head", "width"]
 JsonObject = Mapping[str, object]
-
-
-@dataclass(frozen=True)
-class Family:
-    """What a model type adds to or takes from the Llama block.
-
-    Attributes:
-        qkv_bias: Whether q, k and v have biases; ``None``: as ``attention_bias`` says, which then counts for o too.
-        qk_norm: Norms on queries and keys: none, one of a head's size each, or one over the whole width each.
-        norms_per_layer: Norm weights of the hidden size in each block.
-        final_norm: Whether the norm before the head has a weight.
-        fused: Whether q, k, v are one matrix and gate, up another (Phi-3).
-        tied: What ``tie_word_embeddings`` means where config.json does not say.
-        defaults: Values of transformers' configuration class that config.json may leave out.
-    """
-
-    qkv_bias: bool | None = None
-    qk_norm: QkNorm = "none"
-    norms_per_layer: int = 2
-    final_norm: bool = True
-    fused: bool = False
-    tied: bool = False
-    defaults: Mapping[str, int] | None = None
-
-
-_GEMMA3_DEFAULTS: Final = {
-    "vocab_size": 262_208,
-    "num_attention_heads": 8,
-    "num_key_value_heads": 4,
-    "head_dim": 256,
-    "max_position_embeddings": 131_072,
-}
-
-FAMILIES: Final[Mapping[str, Family]] = {
-    "llama": Family(),
-    "mistral": Family(qkv_bias=False),
-    "ministral": Family(qkv_bias=False),
-    "smollm3": Family(tied=True),
-    "granite": Family(),
-    "qwen2": Family(qkv_bias=True),
-    "qwen3": Family(qk_norm="head"),
-    "gemma": Family(tied=True, defaults={"head_dim": 256}),
-    "gemma2": Family(norms_per_layer=4, tied=True, defaults={"head_dim": 256}),
-    "gemma3_text": Family(qk_norm="head", norms_per_layer=4, tied=True, defaults=_GEMMA3_DEFAULTS),
-    "phi3": Family(qkv_bias=False, fused=True),
-    "olmo": Family(norms_per_layer=0, final_norm=False),
-    "olmo2": Family(qk_norm="width"),
-    "olmo3": Family(qk_norm="width"),
-    "mixtral": Family(qkv_bias=False, defaults={"num_local_experts": 8, "num_experts_per_tok": 2}),
-    "qwen2_moe": Family(qkv_bias=True, defaults={"num_experts": 60, "num_experts_per_tok": 4}),
-    "qwen3_moe": Family(qk_norm="head", defaults={"num_experts": 128, "num_experts_per_tok": 8}),
-    "olmoe": Family(qk_norm="width", defaults={"num_experts": 64, "num_experts_per_tok": 8}),
-}
-"""By ``model_type``, read in transformers' modeling files."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +34,10 @@ class ModelShape:
         shared_intermediate_size: Width of the expert that every token visits; 0 for none.
         num_sparse_layers: Blocks with experts instead of a dense MLP.
         fused: Whether q, k, v are one matrix and gate, up another.
-        qk_norm: Whether queries and keys are normalised.
+        qk_norm: How queries and keys are normalised.
+        family: What its type adds to the Llama block.
+        window: Tokens that a block with a sliding window looks back; 0 for none.
+        num_windowed_layers: Blocks with one.
         num_parameters: All weights, counted by formula; a tied head counts once.
     """
 
@@ -106,7 +55,10 @@ class ModelShape:
     shared_intermediate_size: int = 0
     num_sparse_layers: int = 0
     fused: bool = False
-    qk_norm: bool = False
+    qk_norm: QkNorm = "none"
+    family: Family = FAMILIES["llama"]
+    window: int = 0
+    num_windowed_layers: int = 0
     num_parameters: int = 0
 
     @property
@@ -239,8 +191,27 @@ def _shape_without_count(sizes: _Sizes, family: Family, model_type: str) -> Mode
         shared_intermediate_size=sizes.get("shared_expert_intermediate_size", 0) if has_shared else 0,
         num_sparse_layers=_num_sparse_layers(sizes, layers) if experts else 0,
         fused=family.fused,
-        qk_norm=family.qk_norm != "none",
+        qk_norm=family.qk_norm,
+        family=family,
+        **_windows(sizes, family, layers),
     )
+
+
+def _windows(sizes: _Sizes, family: Family, num_layers: int) -> dict[str, int]:
+    """Blocks that look back over a window only, as transformers' configuration classes decide it; `layer_types` says it outright."""
+    given = sizes.config.get("sliding_window", family.window or None)
+    window = given if isinstance(given, int) and not isinstance(given, bool) else 0
+    if not window or (family.window_is_opt_in and not sizes.flag("use_sliding_window")):
+        return {}
+    listed = sizes.config.get("layer_types")
+    if isinstance(listed, list):
+        count = cast("list[object]", listed).count("sliding_attention")
+    elif family.window_is_opt_in:
+        count = max(0, num_layers - sizes.get("max_window_layers", 28))
+    else:
+        every = sizes.get("sliding_window_pattern", family.full_attention_every)
+        count = num_layers - (num_layers // every if every else 0)
+    return {"window": window, "num_windowed_layers": count} if count else {}
 
 
 def _num_sparse_layers(sizes: _Sizes, num_layers: int) -> int:

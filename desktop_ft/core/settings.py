@@ -26,6 +26,7 @@ class Preferences:
         explain_close: Say at closing that a run goes on.
         window_geometry: Qt's own text of size and place; empty before the first close.
         told_crashes: Names of crashed runs' folders of which the window has told already.
+        gpu: UUID of the card to train on; empty: the one with the most free memory.
     """
 
     theme: ThemeChoice = "system"
@@ -33,6 +34,7 @@ class Preferences:
     explain_close: bool = True
     window_geometry: str = ""
     told_crashes: tuple[str, ...] = ()
+    gpu: str = ""
     unknown: Mapping[str, object] = field(default_factory=dict[str, object], repr=False)
 
     def with_model_folder(self, folder: str, keep: int = 20) -> Preferences:
@@ -66,13 +68,14 @@ def save_preferences(preferences: Preferences, path: Path) -> None:
 
 
 def _from_values(values: Mapping[str, object]) -> Preferences:
-    theme, geometry = values.get("theme"), values.get("window_geometry")
+    theme, geometry, gpu = values.get("theme"), values.get("window_geometry"), values.get("gpu")
     return Preferences(
         theme=theme if theme in _THEMES else "system",
         model_folders=_strings(values.get("model_folders")),
         explain_close=values.get("explain_close") is not False,
         window_geometry=geometry if isinstance(geometry, str) else "",
         told_crashes=_strings(values.get("told_crashes")),
+        gpu=gpu if isinstance(gpu, str) else "",
         unknown={key: value for key, value in values.items() if key not in {item.name for item in fields(Preferences)} | {"v"}},
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final, Literal, cast, get_args
@@ -96,6 +97,13 @@ class JobModel(QObject):
         """Ask the engine to end; it is killed after 5 s."""
         if self._worker is not None and self._worker.isRunning():
             self._worker.request_stop(_CANCEL_GRACE_SECONDS)
+
+    def remove_folder(self) -> None:
+        """Nobody needs what it wrote: the folder goes once nothing works in it, also when this object is gone by then."""
+        if self._worker is not None:
+            self._worker.remove_folder_at_end()
+        if self._worker is None or not self._worker.isRunning():
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def detach(self) -> None:
         """Stop watching; the engine goes on."""

@@ -13,7 +13,7 @@ from typing import Final, Literal, cast
 from PySide6.QtCore import QCoreApplication, QObject, QTimer, Signal
 
 from desktop_ft.core.advice import Advice, advise
-from desktop_ft.core.config import DEMO, Draft, RunConfig
+from desktop_ft.core.config import DEMO, SETTINGS, Draft, RunConfig
 from desktop_ft.core.config.defaults import MethodName, changes_for, objective_of
 from desktop_ft.core.config.ignored import why_ignored
 from desktop_ft.core.config.objectives import ObjectiveName
@@ -77,7 +77,7 @@ class NewRunModel(QObject):
     def __init__(self, device: DeviceFacts, draft: Draft | None = None, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.device = device
-        self.draft = draft or demo_draft()
+        self.draft = self._first_draft = draft or demo_draft()
         self.model: ModelInfo | None = None
         self.model_error: DesktopFtError | None = None
         self.data: DataFacts | None = None
@@ -110,6 +110,11 @@ class NewRunModel(QObject):
         """Read the model and data that the draft names already."""
         self.read_model()
         self.read_data()
+
+    @property
+    def has_changes(self) -> bool:
+        """Whether the person changed anything since the run began to be set up."""
+        return any(self.draft.get(path) != self._first_draft.get(path) for path in SETTINGS)
 
     def set(self, path: str, value: object) -> None:
         """Change one setting."""
@@ -443,7 +448,7 @@ class NewRunModel(QObject):
 
 
 def _said(value: object) -> str:
-    """A value in a sentence."""
+    """A value in a sentence; small numbers as people type them, 5e-5."""
     if isinstance(value, bool):
         return QCoreApplication.translate("NewRunModel", "on") if value else QCoreApplication.translate("NewRunModel", "off")
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:g}".replace("e-0", "e-") if isinstance(value, float) else str(value)

@@ -12,6 +12,7 @@ from PySide6.QtCore import QObject, QTimer, Signal, Slot
 from desktop_ft.core.config import RunConfig
 from desktop_ft.core.control import ControlKind
 from desktop_ft.core.errors import DesktopFtError
+from desktop_ft.core.leftovers import remove_leftovers
 from desktop_ft.core.run_summary import RunSummary, run_folders, summarize_run
 from desktop_ft.core.runs import RunDir, create_run, live_engine, open_run
 from desktop_ft.core.workspace import Workspace
@@ -306,6 +307,12 @@ class RunsService(QObject):
     def deleted_runs(self) -> tuple[Path, ...]:
         """Folders that lie in the trash."""
         return self._trash.folders()
+
+    def remove_leftovers(self) -> None:
+        """Remove what jobs left behind that were killed or lost their window, in a thread."""
+        task = BackgroundTask(lambda _cancelled, _progress: remove_leftovers(self.workspace), self)
+        task.crashed.connect(self.crashed)
+        task.start()
 
     def empty_trash(self) -> BackgroundTask:
         """Delete for good what lies in the trash, in a thread."""

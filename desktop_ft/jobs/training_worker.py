@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import shutil
 import threading
 import time
 from collections.abc import Mapping
@@ -114,6 +115,7 @@ class TrainingWorker(KeptThread):
         self._finished: RunFinished | None = None
         self._started: RunStarted | None = None
         self._was_killed = False
+        self._removes_folder = threading.Event()
         self._last_step = 0
         self._last_batch = 0.0
         self._unsent: list[Event] = []
@@ -139,6 +141,10 @@ class TrainingWorker(KeptThread):
         self._stop_deadline = deadline if self._stop_deadline is None else min(deadline, self._stop_deadline)
         self.request("stop")
 
+    def remove_folder_at_end(self) -> None:
+        """Nobody needs the folder any more: it goes once the engine is gone, unless the thread is detached before."""
+        self._removes_folder.set()
+
     def detach(self) -> None:
         """End the thread and never the engine; wait for it with `wait`."""
         self._detached.set()
@@ -163,6 +169,8 @@ class TrainingWorker(KeptThread):
             self._follow()
         except DesktopFtError as error:
             self.failed.emit(error)
+        if self._removes_folder.is_set() and not self._detached.is_set() and find_engine(self.run_dir) is None:
+            shutil.rmtree(self.run_dir.path, ignore_errors=True)
 
     def _take_up(self) -> None:
         """Find or start the engine; hand over what the log held before it."""

@@ -30,6 +30,7 @@ from desktop_ft.ui.kit.text import format_number
 from desktop_ft.ui.kit.theme import theme_manager
 from desktop_ft.ui.main_menu import MainMenu
 from desktop_ft.ui.pages import Pages
+from desktop_ft.ui.questions import ask
 from desktop_ft.ui.sidebar import Place, Sidebar
 
 if TYPE_CHECKING:
@@ -178,6 +179,7 @@ class MainWindow(QMainWindow):
         self.machine.start()
         live = self.service.attach_live()
         self.service.refresh()
+        self.service.remove_leftovers()
         if live:
             self._welcome_back(live)
         else:
@@ -238,7 +240,23 @@ class MainWindow(QMainWindow):
         self._continuing.start(work, self._on_continued, self._on_continue_failed)
 
     def _on_continued(self, draft: object) -> None:
+        """What is being set up gives way; where the person has put work into it, they are asked."""
         self.strip.dismiss("continue")
+        if self._pages.made("new") is None or not self.wizard.model.has_changes:
+            self._set_up(draft)
+            return
+        ask(
+            self,
+            self.tr("Replace the run that you are setting up?"),
+            self.tr(
+                "“{0}” has changes and was not started. Going on from this run takes its place. To keep it, save it on its Review page."
+            ).format(self.wizard.model.draft.get("name")),
+            (self.tr("Replace it"), self.tr("Keep it")),
+            lambda: self._set_up(draft),
+        )
+
+    def _set_up(self, draft: object) -> None:
+        """Open the wizard on a draft."""
         if self._pages.made("new") is not None:
             self.wizard.close_down()
         self._next_draft = cast("Draft", draft)

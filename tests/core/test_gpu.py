@@ -46,6 +46,7 @@ class FakeNvml(ModuleType):
         self.fail: dict[str, Exception] = {}
         self.num_gpus = 2
         self.num_inits = 0
+        self.mig_modes = [0, 0]
         self.NVMLError = FakeError
         self.NVMLLibraryMismatchError = MismatchError
         for name, code in CODES.items():
@@ -71,6 +72,7 @@ class FakeNvml(ModuleType):
             "nvmlDeviceGetTemperature": lambda index: 61,
             "nvmlDeviceGetPowerUsage": lambda index: 250_500,
             "nvmlDeviceGetCudaComputeCapability": lambda index: (8, 9) if index else (7, 5),
+            "nvmlDeviceGetMigMode": lambda index: self.mig_modes,
             "nvmlDeviceGetUUID": lambda index: f"GPU-{index}".encode(),
             "nvmlDeviceGetName": lambda index: f"Card {index}",
             "nvmlDeviceGetComputeRunningProcesses": lambda index: [
@@ -107,6 +109,21 @@ def test_the_freest_card_trains_and_is_named_by_its_uuid(nvml: FakeNvml) -> None
     assert (device.kind, device.uuid, device.free_bytes, device.other_programs_bytes) == ("cuda", "GPU-1", 21 * GIB, 3 * GIB)
     assert device.supports_bf16
     assert environment_for(device) == {"CUDA_VISIBLE_DEVICES": "GPU-1"}
+
+
+def test_a_chosen_card_trains_where_it_is_there(nvml: FakeNvml) -> None:
+    assert training_device(GpuReader().read(), "GPU-0").uuid == "GPU-0"
+    assert training_device(GpuReader().read(), "GPU-gone").uuid == "GPU-1"
+
+
+def test_a_card_in_instances_is_left_out_with_a_sentence(nvml: FakeNvml) -> None:
+    nvml.mig_modes = [1, 1]
+    reading = GpuReader().read()
+    assert reading.gpus == ()
+    assert "GPU 0 is divided into instances (MIG)" in (reading.problem or "")
+    assert training_device(reading).kind == "cpu"
+    nvml.fail["nvmlDeviceGetMigMode"] = FakeError("NOT_SUPPORTED")
+    assert len(GpuReader().read().gpus) == 2
 
 
 def test_a_turing_card_has_no_bfloat16(nvml: FakeNvml) -> None:

@@ -87,7 +87,7 @@ def test_the_rate_goes_along_with_the_method_only_while_it_is_a_default(model: N
     model.set("training.learning_rate", 2e-4)
     model.set_method("full")
     assert model.draft.get("training.learning_rate") == 1e-5
-    assert model.notes["training.learning_rate"] == "Changed with the method, from 0.0002 to 1e-05."
+    assert model.notes["training.learning_rate"] == "Changed with the method, from 0.0002 to 1e-5."
     model.set_method("lora")
     assert model.draft.get("training.learning_rate") == 2e-4
     model.set("training.learning_rate", 7e-4)

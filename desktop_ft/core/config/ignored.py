@@ -104,4 +104,6 @@ def _why_training_ignores(config: RunConfig, rest: str) -> str:
         return f"max_steps ends the run after {training.max_steps:,} steps."
     if rest == "warmup_steps" and training.lr_scheduler_type == "constant":
         return "A constant learning rate has no warm-up; constant_with_warmup has."
+    if rest in ("checkpoint_every_n_layers", "offload_checkpoints") and training.activation_checkpointing is False:
+        return "Activation checkpointing is off: nothing is computed again."
     return ""

@@ -194,6 +194,21 @@ class TrainingConfig(Section):
         "Compute activations again in the backward pass: much less memory, about a third more time. auto: by what fits.",
         advanced=True,
     )
+    checkpoint_every_n_layers: int = setting(
+        1,
+        "With activation checkpointing: only every so many layers are computed again. Larger: faster, more memory.",
+        unit="layers",
+        ge=1,
+        le=1024,
+        advanced=True,
+        source="transformers",
+    )
+    offload_checkpoints: bool = setting(
+        False,
+        "With activation checkpointing: what waits between the layers waits in main memory. Saves memory with long examples, costs time.",
+        advanced=True,
+        source="transformers",
+    )
     kernels: Literal["auto", "none"] = setting(
         "auto", "none: train exactly as stock TRL and PEFT do; every remaining auto takes TRL's default.", advanced=True
     )

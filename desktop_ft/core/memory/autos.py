@@ -14,7 +14,7 @@ from desktop_ft.core.device_check import PAGED_DEVICES
 from desktop_ft.core.memory.changes import changed_config
 from desktop_ft.core.memory.objectives import rows_per_example, sequence_length, with_objective
 from desktop_ft.core.memory.parameters import quantized_weight_bytes, saved_parameters
-from desktop_ft.core.memory.plan import Dtype, Optimizer, Plan, has_flash_attention, has_triton, target_names
+from desktop_ft.core.memory.plan import Dtype, Optimizer, Plan, adapts_experts, has_flash_attention, has_triton, target_names
 from desktop_ft.core.memory.terms import GIB, Verdict, predict, verdict
 from desktop_ft.core.models import ModelInfo
 from desktop_ft.core.stages import last_stage_config
@@ -56,7 +56,9 @@ class Choices:
         }
 
 
-def choose(config: RunConfig, model: ModelInfo, device: DeviceFacts, longest_example: int | None = None) -> Choices:
+def choose(
+    config: RunConfig, model: ModelInfo, device: DeviceFacts, longest_example: int | None = None, *, equal_rows: bool = False
+) -> Choices:
     """Decide every ``auto`` that memory has a say in.
 
     Args:
@@ -64,6 +66,7 @@ def choose(config: RunConfig, model: ModelInfo, device: DeviceFacts, longest_exa
         model: Its shape may be unknown; then the smallest micro-batch is chosen.
         device: What it will train on, with what is free now.
         longest_example: Tokens of the longest example, where known; without it the worst case is ``data.max_length``.
+        equal_rows: Whether every row is known to be as long, so that no batch needs a mask.
     """
     config = last_stage_config(config)
     reasons: dict[str, str] = {}
@@ -71,6 +74,11 @@ def choose(config: RunConfig, model: ModelInfo, device: DeviceFacts, longest_exa
     if attention == "auto":
         attention = "sdpa"
         reasons["model.attention"] = "PyTorch's fused attention: the fastest that needs nothing installed."
+        if model.shape is not None and model.shape.family.soft_capped:
+            attention = "eager"
+            reasons["model.attention"] = (
+                "Plain attention: this model caps its scores with a tanh, which fused attention lacks."
+            )
     if packing == "auto":
         packing = False
         reasons["data.packing"] = "Off, as in TRL: with this attention, packed rows would need a mask as large as their length squared."
@@ -84,7 +92,7 @@ def choose(config: RunConfig, model: ModelInfo, device: DeviceFacts, longest_exa
         reasons["method.weight_updates"] = why
     fused: Optimizer = "adamw_torch_fused" if optim == "auto" else optim
     base = Choices(dtype, attention, packing, 1, activation_checkpointing=True, optim=fused, reasons=reasons, weight_updates=updates)
-    chosen, found = _fit(config, model, device, base, longest_example)
+    chosen, found = _fit(config, model, device, base, longest_example, equal_rows=equal_rows)
     if optim == "auto":
         reasons["training.optim"] = _optim_reason(chosen, device)
     if config.training.micro_batch_size == "auto":
@@ -94,8 +102,16 @@ def choose(config: RunConfig, model: ModelInfo, device: DeviceFacts, longest_exa
     return replace(chosen, reasons=reasons)
 
 
-def make_plan(config: RunConfig, model: ModelInfo, device: DeviceFacts, choices: Choices, longest_example: int | None = None) -> Plan:
-    """The run as the memory sees it.
+def make_plan(
+    config: RunConfig,
+    model: ModelInfo,
+    device: DeviceFacts,
+    choices: Choices,
+    longest_example: int | None = None,
+    *,
+    equal_rows: bool = False,
+) -> Plan:
+    """The run as the memory sees it; packed rows are one row, as TRL lays them out without padding.
 
     Raises:
         DesktopFtError: ``model_architecture_unknown``, where the model's shape is not known.
@@ -105,15 +121,20 @@ def make_plan(config: RunConfig, model: ModelInfo, device: DeviceFacts, choices:
     method = config.method
     is_full = method.kind == "full"
     saved = () if is_full else _saved_modules(config, model)
+    rows = choices.micro_batch_size * rows_per_example(config.objective.kind)
     plan = Plan(
         shape=shape,
         num_parameters=model.num_parameters,
         kind=method.kind,
         dtype=choices.dtype,
         attention=choices.attention,
-        micro_batch_size=choices.micro_batch_size * rows_per_example(config.objective.kind),
-        sequence_length=sequence_length(config, longest_example),
+        micro_batch_size=1 if choices.packing else rows,
+        sequence_length=rows * config.data.max_length if choices.packing else sequence_length(config, longest_example),
         checkpointing=choices.activation_checkpointing,
+        equal_rows=equal_rows and config.objective.kind in ("sft", "pretrain"),
+        is_packed=choices.packing,
+        checkpoint_every=config.training.checkpoint_every_n_layers,
+        offloads=config.training.offload_checkpoints and choices.activation_checkpointing,
         optim=choices.optim,
         accumulates=config.training.global_batch_size > choices.micro_batch_size,
         has_triton=has_triton(device),
@@ -122,6 +143,7 @@ def make_plan(config: RunConfig, model: ModelInfo, device: DeviceFacts, choices:
         dropout=0.0 if is_full else method.dropout,
         use_dora=method.use_dora and not is_full,
         targets=() if is_full else target_names(config, shape),
+        adapts_experts=adapts_experts(config, shape),
         quantized_weight_bytes=quantized_weight_bytes(double_quant=method.quantization.double_quant) if method.kind == "qlora" else 0.0,
         updates=choices.weight_updates or "plain",
         num_frozen_layers=min(method.num_frozen_layers, shape.num_layers) if is_full else 0,
@@ -153,7 +175,9 @@ def _auto_dtype(config: RunConfig, device: DeviceFacts) -> tuple[Dtype, str]:
     return "float16", f"{device.name} has no bfloat16; the frozen weights are kept in float16, the adapter in float32."
 
 
-def _fit(config: RunConfig, model: ModelInfo, device: DeviceFacts, base: Choices, longest_example: int | None) -> tuple[Choices, Found]:
+def _fit(
+    config: RunConfig, model: ModelInfo, device: DeviceFacts, base: Choices, longest_example: int | None, *, equal_rows: bool
+) -> tuple[Choices, Found]:
     """Micro-batch and checkpointing together: the first pair that surely fits, else that just fits, else the smallest.
 
     Only where nothing fits with plain AdamW, the same is tried with the paged 8-bit one.
@@ -168,7 +192,12 @@ def _fit(config: RunConfig, model: ModelInfo, device: DeviceFacts, base: Choices
         if model.shape is None:
             return smallest, "unknown"
         judged: list[tuple[Choices, Found]] = [
-            (choices, verdict(predict(make_plan(config, model, device, choices, longest_example), device), device.free_bytes))
+            (
+                choices,
+                verdict(
+                    predict(make_plan(config, model, device, choices, longest_example, equal_rows=equal_rows), device), device.free_bytes
+                ),
+            )
             for choices in candidates
         ]
         best = next((pair for wanted in ("fits", "tight") for pair in judged if pair[1] == wanted), None)

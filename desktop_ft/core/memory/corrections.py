@@ -59,6 +59,12 @@ class Correction:
     evaluation_seconds: float | None = None
     is_worst_case: bool = False
 
+    def words(self) -> str:
+        """In a few words, without the number."""
+        count = "1 measurement" if self.num_measurements == 1 else f"{self.num_measurements} measurements"
+        about = {"exact": " of this very plan", "similar": " of plans of its kind", "context": " of the card's context"}[self.basis]
+        return f"Corrected by {count}{about} on this device"
+
     def to_json(self) -> dict[str, object]:
         """As ``desktop-ft estimate --json`` prints it."""
         return {"basis": self.basis, "measurements": self.num_measurements, "share": round(self.share, 4)}

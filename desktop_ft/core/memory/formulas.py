@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
-from desktop_ft.core.memory.activations import block_bytes, forward_bytes, hidden_bytes, saved_constant, saved_per_token
+from desktop_ft.core.memory.activations import block_bytes, final_norm_bytes, forward_bytes, hidden_bytes, kept_bytes
 from desktop_ft.core.memory.parameters import (
     adapter_bytes,
     adapter_state_bytes,
@@ -56,11 +56,26 @@ class Phase:
         return self.gradients + self.activations + self.logits
 
 
+def phases(plan: Plan) -> tuple[Phase, ...]:
+    """Every moment of a run that could need most, from loading to saving."""
+    found = _full_phases(plan) if plan.kind == "full" else _adapter_phases(plan)
+    auxiliary = plan.auxiliary_bytes + plan.num_kept_adapters * adapter_bytes(plan)
+    return tuple(replace(phase, auxiliary=auxiliary) for phase in [*found, *_quiet_phases(found[0], plan), *_sampling_phases(plan)])
+
+
 def peak_phase(plan: Plan) -> Phase:
     """The phase of a step that needs most."""
-    phases = _full_phases(plan) if plan.kind == "full" else _adapter_phases(plan)
-    auxiliary = plan.auxiliary_bytes + plan.num_kept_adapters * adapter_bytes(plan)
-    return replace(max([*phases, *_sampling_phases(plan)], key=lambda phase: phase.total), auxiliary=auxiliary)
+    return max(phases(plan), key=lambda phase: phase.total)
+
+
+def _quiet_phases(step: Phase, plan: Plan) -> list[Phase]:
+    """Moments without gradients: loading (of a 4-bit base one matrix is there in 16 bit besides), evaluation, saving."""
+    shape = plan.shape
+    largest = max(shape.head_parameters, *(linear.inputs * linear.outputs for linear in linears(shape)))
+    arriving = largest * plan.compute_bytes if plan.quantized_weight_bytes else 0
+    there = Phase("load", step.weights, 0, 0, 0, 0, 0, arriving)
+    evaluated = Phase("evaluation", step.weights, step.adapter, 0, step.optimizer, forward_bytes(plan), _head_forward_bytes(plan))
+    return [there, evaluated, Phase("save", step.weights, step.adapter, 0, step.optimizer)]
 
 
 def _adapter_phases(plan: Plan) -> list[Phase]:
@@ -72,7 +87,7 @@ def _adapter_phases(plan: Plan) -> list[Phase]:
     transient = optimizer_transient_bytes(plan, trained_parameters(plan), plan.weight_bytes if plan.quantized_weight_bytes else 4)
     phases = [
         Phase("head", weights, adapter, gradients, optimizer, kept, head),
-        Phase("block", weights, adapter, gradients, optimizer, block + block_bytes(plan) + _dequantized_bytes(plan)),
+        Phase("block", weights, adapter, gradients, optimizer, block + _dequantized_bytes(plan)),
         Phase("optimizer", weights, adapter, gradients, optimizer + transient),
     ]
     if plan.has_reference:
@@ -101,7 +116,7 @@ def _full_phases(plan: Plan) -> list[Phase]:
     kept, block = _kept_at_head(plan) + copies, _kept_at_block(plan) + copies
     phases = [
         Phase("head", weights, 0, before, states, kept, head),
-        Phase("first block", weights, 0, after_head, states, block + block_bytes(plan)),
+        Phase("first block", weights, 0, after_head, states, block),
         Phase("last block", weights, 0, all_gradients, states, last + copies),
         Phase("embedding", weights, 0, all_gradients + tied_copy, states, plan.num_tokens * shape.hidden_size * per),
         Phase("optimizer", weights, 0, all_gradients, states + transient),
@@ -135,35 +150,56 @@ def _sampling_phases(plan: Plan) -> list[Phase]:
 
 def _kept_at_head(plan: Plan) -> int:
     """Activations that wait for the backward pass when the forward pass is through."""
-    if plan.checkpointing:
-        return plan.num_trained_layers * hidden_bytes(plan)
-    return plan.num_trained_layers * (plan.num_tokens * saved_per_token(plan) + saved_constant(plan))
+    return _waiting(plan, plan.num_trained_layers) + final_norm_bytes(plan)
 
 
 def _kept_at_block(plan: Plan) -> int:
-    """Activations that wait while the first block of the backward pass is worked on."""
-    if plan.checkpointing:
-        return (plan.num_trained_layers - 1) * hidden_bytes(plan)
-    return _kept_at_head(plan)
+    """The worst of the backward pass through the blocks: what waits below a block, and what its own pass adds.
+
+    Of blocks that are computed again the uppermost is the worst; where others lie above it, so may be the very beginning.
+    """
+    num_layers = plan.num_trained_layers
+    if not plan.checkpointing:
+        return _kept_at_head(plan) + block_bytes(plan)
+    uppermost = (num_layers - 1) // plan.checkpoint_every * plan.checkpoint_every
+    again = _waiting(plan, uppermost) + block_bytes(plan)
+    if uppermost == num_layers - 1:
+        return again
+    return max(again, _kept_at_head(plan) + block_bytes(plan, recomputes=False))
+
+
+def _waiting(plan: Plan, num_layers: int) -> int:
+    """What the lowest blocks hold: each that is computed again its input, on the device or in main memory, the others everything."""
+    if not plan.checkpointing:
+        return num_layers * kept_bytes(plan)
+    again = -(-num_layers // plan.checkpoint_every)
+    on_device = min(again, 1) if plan.offloads else again
+    return on_device * hidden_bytes(plan) + (num_layers - again) * (kept_bytes(plan) if num_layers > again else 0)
 
 
 def _last_block_kept(plan: Plan) -> int:
-    return hidden_bytes(plan) if plan.checkpointing else plan.num_tokens * saved_per_token(plan) + saved_constant(plan)
+    """While the lowest block is worked on, nothing else waits."""
+    return 0 if plan.checkpointing else kept_bytes(plan)
 
 
 def _dequantized_bytes(plan: Plan) -> int:
-    """The largest matrix of a block in 16 bit again, for the product that it takes part in."""
+    """The largest matrix of a block in 16 bit again, for the product that it takes part in.
+
+    At the worst instant of many tokens it is gone: it shares its place with gradients that are made later.
+    """
     if not plan.quantized_weight_bytes:
         return 0
-    return max(linear.inputs * linear.outputs for linear in linears(plan.shape)) * plan.compute_bytes
+    matrix = max(linear.inputs * linear.outputs for linear in linears(plan.shape)) * plan.compute_bytes
+    later = 2 * plan.num_tokens * (plan.shape.hidden_size + plan.shape.active_intermediate_size)
+    return max(0, matrix - later)
 
 
 def head_bytes(plan: Plan) -> int:
     """What the loss needs at its worst instant, without the gradient of a trained head, which is the caller's.
 
-    tiles: the fused head's backward pass: a tile of logits, the rows in the model's format, their gradient in 32 bit and again; the
-    worst case is counted, in which every token has a label. logits (ORPO, read in TRL's code): all logits, and for the log-softmax
-    a float32 copy with its gradient. score: one number for each token.
+    tiles: the fused head's backward pass: a tile of logits, the last hidden states, the rows with a label, their gradient in 32 bit
+    and again; the worst case is counted, in which every token has a label. logits (ORPO, read in TRL's code): all logits, and for
+    the log-softmax a float32 copy with its gradient. score: one number for each token.
     """
     tokens, shape, per = plan.num_tokens, plan.shape, plan.compute_bytes
     if plan.head == "score":
@@ -171,7 +207,7 @@ def head_bytes(plan: Plan) -> int:
     if plan.head == "logits":
         return tokens * shape.vocab_size * (2 * per + 8)
     casts = HEAD_TILE_VOCABULARY * shape.hidden_size * per if plan.is_mixed else 0
-    return _tile_bytes(plan) + tokens * shape.hidden_size * (4 + 2 * per) + 28 * tokens + casts
+    return _tile_bytes(plan) + tokens * shape.hidden_size * (4 + 3 * per) + 28 * tokens + casts
 
 
 def _head_forward_bytes(plan: Plan) -> int:

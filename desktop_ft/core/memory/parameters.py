@@ -42,11 +42,29 @@ def model_bytes(plan: Plan) -> int:
     return int(quantized * plan.quantized_weight_bytes) + (plan.num_parameters - quantized) * plan.weight_bytes
 
 
+def expert_parameters(shape: ModelShape) -> int:
+    """Weights of one sparse block's routed experts."""
+    return 3 * shape.num_experts * shape.hidden_size * shape.expert_intermediate_size
+
+
+def _expert_adapter_parameters(plan: Plan) -> int:
+    """Of one sparse block: every expert has its own factors, of twice the rank where gate and up are one matrix, and the router has some.
+
+    Source: `_convert_peft_config_moe` of PEFT 0.21 and its `ParamWrapper`.
+    """
+    if not plan.adapts_experts:
+        return 0
+    shape = plan.shape
+    hidden, width = shape.hidden_size, shape.expert_intermediate_size
+    experts = shape.num_experts * plan.rank * (2 * (hidden + 2 * width) + width + hidden)
+    return experts + plan.rank * (hidden + shape.num_experts)
+
+
 def adapter_parameters(plan: Plan) -> int:
     """Weights of one adapter: R * (in + out) for each target, and for DoRA one magnitude for each output."""
     targets = set(plan.targets)
     per_layer = sum(linear.count * plan.rank * (linear.inputs + linear.outputs) for linear in linears(plan.shape) if linear.name in targets)
-    return plan.shape.num_layers * per_layer + _magnitudes(plan)
+    return plan.shape.num_layers * per_layer + plan.shape.num_sparse_layers * _expert_adapter_parameters(plan) + _magnitudes(plan)
 
 
 def _magnitudes(plan: Plan) -> int:
@@ -76,8 +94,29 @@ def trained_parameters(plan: Plan) -> int:
     return plan.num_parameters - plan.num_frozen_layers * plan.shape.layer_parameters - plan.shape.head_parameters
 
 
+SMALL_TENSOR: Final = 4096
+"""bitsandbytes keeps the states of smaller tensors in 32 bit (``min_8bit_size``)."""
+
+
+def _small_adapter_parameters(plan: Plan) -> int:
+    """Weights in factors that are too small for 8-bit states."""
+    sizes = [
+        size
+        for linear in linears(plan.shape)
+        if linear.name in plan.targets
+        for size in (plan.rank * linear.inputs, plan.rank * linear.outputs)
+    ]
+    return plan.shape.num_layers * sum(size for size in sizes if size < SMALL_TENSOR)
+
+
 def adapter_state_bytes(plan: Plan) -> int:
     """Optimizer states of everything trained beside a frozen model."""
+    if plan.optim in ("adamw_8bit", "paged_adamw_8bit"):
+        # a magnitude vector and a small factor stay in 32 bit
+        small = min(_small_adapter_parameters(plan), adapter_parameters(plan)) + _magnitudes(plan)
+        in_8_bit = adapter_parameters(plan) - small
+        own = plan.num_trained_adapters * int(8 * small + EIGHT_BIT_STATE_BYTES * in_8_bit)
+        return own + optimizer_bytes(plan, plan.saved_parameters, plan.weight_bytes)
     lora = optimizer_bytes(plan, plan.num_trained_adapters * (adapter_parameters(plan) - _magnitudes(plan)), ADAPTER_BYTES[plan.kind])
     magnitudes = optimizer_bytes(plan, plan.num_trained_adapters * _magnitudes(plan), MAGNITUDE_BYTES)
     return lora + magnitudes + optimizer_bytes(plan, plan.saved_parameters, plan.weight_bytes)

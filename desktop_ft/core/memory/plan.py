@@ -45,11 +45,16 @@ class Plan:
         dtype: Format that is computed in.
         micro_batch_size: Rows of one forward pass: examples, or both answers of each pair.
         sequence_length: Tokens of the longest row of a micro-batch.
+        equal_rows: Whether every row is known to have the same length, so that no mask is made.
+        is_packed: Whether examples are laid end to end in one row, whose mask keeps them apart.
+        checkpoint_every: Of so many blocks one is computed again; the others keep their activations.
+        offloads: Whether what waits for the recomputation waits in main memory.
         accumulates: Whether gradients of earlier micro-batches stay while the next one runs.
         has_triton: Whether TRL's head runs as a Triton kernel; else as torch's operators, with many more copies.
         has_flash_attention: Whether torch's fused attention has a kernel for this device and format; else, with fewer heads of
             keys than of queries, it works through whole matrices of scores.
         targets: Names of the linear layers with an adapter.
+        adapts_experts: Whether the stacked experts and the router have an adapter too.
         quantized_weight_bytes: Of one weight of the blocks' linear layers, scales included; 0: they are kept in ``dtype``.
         updates: How full fine-tuning keeps small updates.
         num_frozen_layers: Of the lowest blocks, with the embedding below them (full fine-tuning).
@@ -72,12 +77,17 @@ class Plan:
     checkpointing: bool
     optim: Optimizer
     accumulates: bool
+    equal_rows: bool = False
+    is_packed: bool = False
+    checkpoint_every: int = 1
+    offloads: bool = False
     has_triton: bool = True
     has_flash_attention: bool = True
     rank: int = 16
     dropout: float = 0.0
     use_dora: bool = False
     targets: tuple[str, ...] = ()
+    adapts_experts: bool = False
     quantized_weight_bytes: float = 0.0
     updates: WeightUpdates = "plain"
     num_frozen_layers: int = 0
@@ -95,6 +105,18 @@ class Plan:
     def num_tokens(self) -> int:
         """Tokens of a micro-batch, padding included (T = B * S)."""
         return self.micro_batch_size * self.sequence_length
+
+    @property
+    def has_mask(self) -> bool:
+        """Whether attention is given a mask of positions: where rows differ in length, and where examples share one."""
+        return self.is_packed or (self.micro_batch_size > 1 and not self.equal_rows)
+
+    @property
+    def num_masked_layers(self) -> int:
+        """Blocks whose attention takes a mask: all, or those whose window is shorter than the row."""
+        if self.has_mask:
+            return self.shape.num_layers
+        return self.shape.num_windowed_layers if self.sequence_length > self.shape.window else 0
 
     @property
     def makes_scores(self) -> bool:
@@ -148,7 +170,7 @@ ATTENTION_NAMES: Final = frozenset({"q_proj", "k_proj", "v_proj", "o_proj", "qkv
 def linears(shape: ModelShape) -> Iterator[Linear]:
     """The linear layers of one block that can carry an adapter.
 
-    Routed experts are three-dimensional parameters in transformers 5, which PEFT's all-linear does not touch.
+    Routed experts are three-dimensional parameters in transformers 5, and no layers: `Plan.adapts_experts`.
     """
     hidden, query, kv, width = shape.hidden_size, shape.query_width, shape.kv_width, shape.intermediate_size
     if shape.fused:
@@ -158,9 +180,11 @@ def linears(shape: ModelShape) -> Iterator[Linear]:
         yield Linear("k_proj", hidden, kv)
         yield Linear("v_proj", hidden, kv)
     yield Linear("o_proj", query, hidden)
-    width = width if not shape.num_sparse_layers else shape.shared_intermediate_size
-    if not width:
-        return
+    if shape.num_sparse_layers:
+        width = shape.shared_intermediate_size
+        if not width:
+            return
+        yield Linear("shared_expert_gate", hidden, 1)
     if shape.fused:
         yield Linear("gate_up_proj", hidden, 2 * width)
     else:
@@ -173,8 +197,22 @@ def target_names(config: RunConfig, shape: ModelShape) -> tuple[str, ...]:
     """Which of the block's linear layers get an adapter under ``method.target_modules``."""
     names = [linear.name for linear in linears(shape)]
     wanted = config.method.target_modules
+    if wanted == "all-linear" and shape.num_sparse_layers and not can_adapt_experts(config):
+        wanted = "attention"
     if wanted == "all-linear":
         return tuple(names)
     if wanted == "attention":
         return tuple(name for name in names if name in ATTENTION_NAMES)
     return tuple(name for name in names if name in {module.rpartition(".")[2] for module in wanted})
+
+
+def can_adapt_experts(config: RunConfig) -> bool:
+    """Whether the engine puts this adapter on stacked experts; else it leaves them, and with them everything but attention, alone."""
+    method = config.method
+    return not method.use_dora and not method.dropout and method.init in {"default", "gaussian"}
+
+
+def adapts_experts(config: RunConfig, shape: ModelShape) -> bool:
+    """Whether ``all-linear`` takes in the stacked experts of this family."""
+    wanted = config.method.target_modules == "all-linear" and config.method.kind != "full"
+    return wanted and shape.num_sparse_layers > 0 and shape.family.adapts_experts and can_adapt_experts(config)

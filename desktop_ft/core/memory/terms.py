@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from desktop_ft.core.device import DeviceFacts
-from desktop_ft.core.memory.formulas import Phase, peak_phase, saved_per_token
+from desktop_ft.core.memory.formulas import Phase, phases
+from desktop_ft.core.memory.kept import saved_per_token
 from desktop_ft.core.memory.plan import Plan
 
 TermKey = Literal["cuda_context", "weights", "adapter", "gradients", "optimizer", "activations", "logits", "buffers", "auxiliary_models"]
@@ -58,6 +59,8 @@ class Prediction:
         terms: In the order of `TERM_KEYS`, those of 0 bytes too.
         low_bytes: The peak is hardly below this.
         high_bytes: The peak is hardly above this.
+        phase: The moment that needs most.
+        phases: What the process would need at each moment, were that the peak.
     """
 
     terms: tuple[MemoryTerm, ...]
@@ -65,13 +68,22 @@ class Prediction:
     low_bytes: int
     high_bytes: int
     phase: str
+    phases: Mapping[str, int]
 
 
-def predict(plan: Plan, device: DeviceFacts) -> Prediction:
-    """Peak memory of a run's process as nvidia-smi (on a CPU: the system monitor) shows it."""
-    phase = peak_phase(plan)
+def predict(plan: Plan, device: DeviceFacts, *, context_bytes: int | None = None) -> Prediction:
+    """Peak memory of a run's process as nvidia-smi (on a CPU: the system monitor) shows it.
+
+    Args:
+        plan: The run.
+        device: What it trains on.
+        context_bytes: The device's own share of a process where this machine measured it; None: by the table of cards.
+    """
+    context = known_context_bytes(device) if context_bytes is None else context_bytes
+    moments = phases(plan)
+    phase = max(moments, key=lambda moment: moment.total)
     values: dict[TermKey, int] = {
-        "cuda_context": context_bytes(device),
+        "cuda_context": context,
         "weights": phase.weights,
         "adapter": phase.adapter,
         "gradients": phase.gradients,
@@ -81,10 +93,11 @@ def predict(plan: Plan, device: DeviceFacts) -> Prediction:
         "buffers": _buffer_bytes(phase, plan, device),
         "auxiliary_models": phase.auxiliary,
     }
+    totals = {moment.name: moment.total + context + _buffer_bytes(moment, plan, device) for moment in moments}
     terms = tuple(MemoryTerm(key, values[key]) for key in TERM_KEYS)
     total = sum(values.values())
     spread = _spread(values, plan, device)
-    return Prediction(terms, total, max(0, total - spread), total + spread, phase.name)
+    return Prediction(terms, total, max(0, total - spread), total + spread, phase.name, totals)
 
 
 def verdict(prediction: Prediction, free_bytes: int) -> Verdict:
@@ -94,7 +107,7 @@ def verdict(prediction: Prediction, free_bytes: int) -> Verdict:
     return "tight" if prediction.total_bytes <= free_bytes else "does_not_fit"
 
 
-def context_bytes(device: DeviceFacts) -> int:
+def known_context_bytes(device: DeviceFacts) -> int:
     """The device's own share of a process: context, kernels, libraries; nothing where there is no accelerator."""
     if device.kind == "cpu":
         return 0

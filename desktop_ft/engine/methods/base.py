@@ -14,6 +14,7 @@ from desktop_ft.core.config.methods import weight_updates
 from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.core.events import WarningRaised
 from desktop_ft.core.exports import ADAPTER_WEIGHTS
+from desktop_ft.engine.checkpointing import checkpoint_as_stated
 
 
 def prepare_base(config: RunConfig, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -25,8 +26,9 @@ def prepare_base(config: RunConfig, model: PreTrainedModel, tokenizer: PreTraine
         tokenizer: With the run's added tokens.
 
     Raises:
-        DesktopFtError: ``num_frozen_layers_too_many``.
+        DesktopFtError: ``num_frozen_layers_too_many`` or ``checkpoint_every_n_layers_too_many``.
     """
+    checkpoint_as_stated(config.training, model)
     if config.model.added_tokens:
         ids = cast("list[int]", tokenizer.convert_tokens_to_ids(list(config.model.added_tokens)))
         grow_vocabulary(model, ids)

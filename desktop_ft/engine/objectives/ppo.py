@@ -11,6 +11,7 @@ from transformers import PreTrainedModel, set_seed
 
 from desktop_ft.core.events import WarningRaised
 from desktop_ft.core.reward_model import RewardSource, find_reward_model
+from desktop_ft.engine.checkpointing import checkpoint_as_stated
 from desktop_ft.engine.controls import Controls
 from desktop_ft.engine.methods.dora import make_lean
 from desktop_ft.engine.methods.optimizer import build_optimizer
@@ -38,6 +39,8 @@ def make(parts: Parts) -> PpoTraining:
         _tell_dropout(parts)
     if config.training.activation_checkpointing:
         for model in roles.models:
+            if isinstance(model, PreTrainedModel):  # of its own; what stands on the run's base is prepared with it
+                checkpoint_as_stated(config.training, model)
             model.activation_checkpointing_enable()
     controls = next((callback for callback in parts.callbacks if isinstance(callback, Controls)), None)
     return PpoTraining(

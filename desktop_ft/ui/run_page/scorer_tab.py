@@ -176,6 +176,7 @@ class ScorerTab(QWidget):
             return
         self._on_job_changed()
         error = job.error
+        job.remove_folder()
         self.job = None
         self._show_state()
         if error is not None:
@@ -189,6 +190,7 @@ class ScorerTab(QWidget):
     def _drop_job(self) -> None:
         if self.job is not None:
             self.job.cancel()
+            self.job.remove_folder()
             self.job = None
 
     def _on_text_changed(self) -> None:

@@ -108,6 +108,7 @@ class DataPage(WizardPage):
         self.examples.set_narrow(narrow)
         self.findings.set_narrow(narrow)
         self.strip.set_narrow(narrow)
+        self._options_line.setSpacing(6 if narrow else 24)
         set_stacked(self._options_line, narrow)
 
     def resizeEvent(self, event: QResizeEvent) -> None:

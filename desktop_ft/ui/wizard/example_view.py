@@ -68,6 +68,7 @@ class ExampleView(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._rows: Sequence[Mapping[str, object]] = ()
+        self._title = ""
         self._at = 0
         self._narrow = False
         self.heading = Label(self.tr("Example"), "section")
@@ -104,6 +105,7 @@ class ExampleView(QWidget):
         self.pair_tokens.set_stacked(narrow)
         self.legend.set_narrow(narrow)
         self._show_blocks()
+        self._show_row()
 
     def set_rows(self, rows: Sequence[Mapping[str, object]], title: str, *, of_finding: bool = False) -> None:
         """Show other rows, from the first of them.
@@ -155,7 +157,8 @@ class ExampleView(QWidget):
         for control, usable in ((self.before, self._at > 0), (self.after, self._at + 1 < len(self._rows))):
             control.setEnabled(usable)
         self.heading.setText(self.tr("Example {0}").format(self._at + 1) if shown else self.tr("Example"))
-        self.place.setText(self.tr("of {0}").format(self._title) if shown else "")
+        title = str(len(self._rows)) if self._narrow and self.all_rows.isHidden() else self._title
+        self.place.setText(self.tr("of {0}").format(title) if shown else "")
         kind = str(shown.get("kind", "answer")) if shown else ""
         tokens = self._show_content(shown or {}, kind)
         self._show_mark(shown or {}, kind)

@@ -110,9 +110,12 @@ class Histogram(QWidget):
         if lengths is None or lengths.limit is None:
             return
         x = self._x(min(lengths.limit, self._span()))
-        painter.setPen(QPen(QColor(theme().text), 1, Qt.PenStyle.DashLine))
-        painter.drawLine(int(x), 0, int(x), int(area.bottom()))
         words = self.tr("limit {0}").format(format_number(lengths.limit))
+        if lengths.limit > self._span():
+            words = self.tr("{0} →").format(words)  # it lies beyond the axis
+        else:
+            painter.setPen(QPen(QColor(theme().text), 1, Qt.PenStyle.DashLine))
+            painter.drawLine(int(x), 0, int(x), int(area.bottom()))
         room = QRectF(0, 0, x - 6, em(1.3))
         painter.setPen(QColor(theme().text))
         if x > self.width() / 2:
@@ -127,7 +130,11 @@ class Histogram(QWidget):
             painter.drawText(line, Qt.AlignmentFlag.AlignRight if x > self.width() / 2 else Qt.AlignmentFlag.AlignLeft, over)
 
     def _chart(self) -> QRectF:
-        return QRectF(0, 2, self.width(), self.height() - em(1.5) - 4)
+        """Where the bars stand: above the axis, below what is said of the limit."""
+        lengths = self._lengths
+        lines = 0 if lengths is None or lengths.limit is None else 2 if lengths.num_over else 1
+        top = 2 + em(1.4) * lines
+        return QRectF(0, top, self.width(), self.height() - em(1.5) - 2 - top)
 
     def _span(self) -> float:
         lengths = self._lengths

@@ -39,6 +39,8 @@ MORE_ADAPTER: Final = ("method.alpha", "method.dropout", "method.target_modules"
 MORE_TRAINING: Final = (
     "training.micro_batch_size",
     "training.activation_checkpointing",
+    "training.checkpoint_every_n_layers",
+    "training.offload_checkpoints",
     "training.max_steps",
     "training.lr_scheduler_type",
     "training.warmup_steps",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QDialog, QProgressBar, QWidget
 
@@ -58,7 +56,8 @@ class RateDialog(QDialog):
         self._show_state()
 
     def start(self) -> None:
-        """Begin the sweep."""
+        """Begin the sweep; what the one before wrote goes."""
+        self._drop_job()
         try:
             folder = create_sweep(default_workspace().home / "jobs", self._config).path
         except DesktopFtError as error:
@@ -72,11 +71,13 @@ class RateDialog(QDialog):
 
     def done(self, result: int) -> None:
         """Closed: the sweep ends, and its folder goes once nothing works in it."""
-        if self.job is not None and self.job.is_live:
-            self.job.cancel()
-        elif self.job is not None:
-            shutil.rmtree(self.job.folder, ignore_errors=True)
+        self._drop_job()
         super().done(result)
+
+    def _drop_job(self) -> None:
+        if self.job is not None:
+            self.job.cancel()
+            self.job.remove_folder()
 
     def suggested(self) -> float | None:
         """The rate that the curve suggests; None before the end, or where it shows none."""

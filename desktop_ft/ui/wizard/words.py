@@ -44,6 +44,8 @@ def _run_names() -> Mapping[str, str]:
         "training.max_grad_norm": _tr("Longest gradient"),
         "training.optim": _tr("Optimizer"),
         "training.activation_checkpointing": _tr("Checkpointing"),
+        "training.checkpoint_every_n_layers": _tr("Recompute every"),
+        "training.offload_checkpoints": _tr("Wait in main memory"),
         "training.kernels": _tr("Kernels"),
         "evaluation.eval_steps": _tr("Evaluate every"),
         "evaluation.forgetting": _tr("Measure forgetting"),

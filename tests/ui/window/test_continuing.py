@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from PySide6.QtWidgets import QMessageBox
 from pytestqt.qtbot import QtBot
 
 from desktop_ft.core.config import Draft
@@ -45,6 +46,32 @@ def test_the_menu_offers_every_objective_and_opens_the_wizard_on_the_adapter(
     draft = window.wizard.model.draft
     assert (draft.get("model.adapter"), draft.get("objective.kind"), draft.get("name")) == ("/runs/a/adapter", "dpo", "a run then dpo")
     assert not window.wizard.wizard.pages[2].isComplete()
+
+
+@pytest.mark.parametrize(("answer", "name"), [("Replace it", "a run then dpo"), ("Keep it", "my-first-run")])
+def test_work_on_another_run_gives_way_only_after_a_question(
+    make_window: MakeWindow, make_run: MakeRun, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch, answer: str, name: str
+) -> None:
+    draft = Draft().with_values({"name": "a run then dpo", "model.source": "demo", "objective.kind": "dpo"})
+    monkeypatch.setattr(main_window, "continued_draft", lambda _run, _objective: draft)
+    window = make_window()
+    model = window.wizard.model
+    qtbot.waitUntil(lambda: model.data is not None and not model.is_data_loading, timeout=20_000)
+    model.set("method.rank", 24)
+    assert model.has_changes
+    model.set("method.rank", model._first_draft.get("method.rank"))  # pyright: ignore[reportPrivateUsage]
+    assert not model.has_changes, "what was taken back is no work"
+    model.set("method.rank", 24)
+    show(window, make_run("completed"))
+    page = window.runs.run_page
+    qtbot.waitUntil(lambda: page.run_actions.go_on.isEnabled(), timeout=10_000)
+    page.run_actions.go_on.actions()[2].trigger()
+    qtbot.waitUntil(lambda: bool(window.findChildren(QMessageBox)), timeout=10_000)
+    (question,) = window.findChildren(QMessageBox)
+    assert "“my-first-run” has changes" in question.informativeText()
+    next(button for button in question.buttons() if button.text() == answer).click()
+    assert window.is_at("new") is (answer == "Replace it")
+    assert window.wizard.model.draft.get("name") == name
 
 
 def test_what_keeps_a_run_from_being_gone_on_from_is_said(make_window: MakeWindow, make_run: MakeRun, qtbot: QtBot) -> None:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from PySide6.QtCore import QEvent
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
 from desktop_ft.core.config import Draft, load_config
 from desktop_ft.core.events import ErrorRaised, LrPoint, LrSuggested, RunFinished
 from desktop_ft.core.job import LrFindRequest, read_job
+from desktop_ft.core.launcher import ENGINE_VARIABLE
 from desktop_ft.jobs.job_model import JobModel
+from desktop_ft.jobs.kept_thread import running_threads
 from desktop_ft.ui.wizard.method_page import MethodPage
 from desktop_ft.ui.wizard.rate_dialog import RateDialog
+from tests.fakes.fake_engine import SCRIPT_VARIABLE
 from tests.helpers.clipping import clipped_texts
 from tests.ui.wizard.conftest import MakeWizard, is_quiet
 from tests.ui.wizard.stand_ins import CPU, write_model
@@ -75,6 +80,35 @@ def test_what_goes_wrong_is_said_in_the_dialog(dialog: RateDialog) -> None:
     job = sweep(dialog)
     job.fold([ErrorRaised(code="out_of_memory", title="Full", message="8 GiB.", hint="Shorter rows."), RunFinished(status="failed")])
     assert dialog.detail.text() == "Full. 8 GiB. Shorter rows."
+
+
+def test_a_new_sweep_takes_the_place_of_the_one_before(dialog: RateDialog) -> None:
+    first = sweep(dialog)
+    first.fold([LrSuggested(rate=None, message="No rate moves the loss."), RunFinished(status="completed")])
+    second = sweep(dialog)
+    assert list(first.folder.parent.iterdir()) == [second.folder]
+    assert not second.points
+
+
+@pytest.mark.parametrize("is_closed", [False, True], ids=["cancelled", "cancelled, and the dialog is gone"])
+def test_a_sweep_that_is_cancelled_while_it_works_leaves_nothing(qtbot: QtBot, monkeypatch: pytest.MonkeyPatch, is_closed: bool) -> None:
+    """A real process, which is still there when the dialog closes."""
+    monkeypatch.setenv(ENGINE_VARIABLE, "tests.fakes.fake_engine")
+    monkeypatch.setenv(SCRIPT_VARIABLE, json.dumps({"step_seconds": 0.3}))
+    made = RateDialog(Draft({"model": {"source": "demo"}, "data": {"train": "demo"}}).validated(), CPU)
+    qtbot.addWidget(made)
+    made.show()
+    made.begin.click()
+    job = made.job
+    assert job is not None
+    folder = job.folder
+    qtbot.waitUntil(lambda: job.status == "running", timeout=20_000)
+    made.cancel.click()
+    if is_closed:
+        made.deleteLater()
+        QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    qtbot.waitUntil(lambda: not folder.exists(), timeout=20_000)
+    qtbot.waitUntil(lambda: not running_threads(), timeout=20_000)
 
 
 def test_the_method_page_offers_it_where_a_loss_says_something(make_wizard: MakeWizard, qtbot: QtBot, tmp_path: Path) -> None:

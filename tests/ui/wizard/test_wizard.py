@@ -193,7 +193,7 @@ def test_the_method_changes_the_rate_and_says_so(make_wizard: MakeWizard, qtbot:
     rate = page.training.rows["training.learning_rate"]
     qtbot.mouseClick(page.full, LEFT)
     assert (rate.field.value(), page.adapter.isHidden()) == (1e-5, True)
-    assert rate.advice.words() == "Changed with the method, from 0.0002 to 1e-05."
+    assert rate.advice.words() == "Changed with the method, from 0.0002 to 1e-5."
     page.lora.radio.click()
     assert (rate.field.value(), page.adapter.isHidden()) == (2e-4, False)
     field = rate.field.control.focus_target()
