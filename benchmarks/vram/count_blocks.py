@@ -36,6 +36,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from desktop_ft.core.memory.activations import block_bytes, kept_bytes
 from desktop_ft.core.memory.plan import Plan, linears
 from desktop_ft.core.model_shape import read_model_shape
+from desktop_ft.engine.methods.dora import make_lean
 
 TOLERANCE: Final = 0.01
 SIZES: Final[dict[str, Any]] = {
@@ -160,6 +161,7 @@ class Case:
     rank: int = 16
     targets: str = "all-linear"
     use_dora: bool = False
+    lean: bool = False
     dropout: float = 0.0
     attention: str = "sdpa"
     dtype: str = "bfloat16"
@@ -174,17 +176,14 @@ class Count:
     backward: int
 
 
+WIDE: Final = {"hidden_size": 1024, "num_attention_heads": 16, "num_key_value_heads": 4, "intermediate_size": 3584}
 FAMILIES: Final = ("llama", "qwen2", "qwen3", "mistral", "gemma", "gemma3_text", "phi3", "olmo", "olmo2", "smollm3", "granite")
 SPARSE: Final = ("mixtral", "qwen3_moe", "qwen2_moe", "olmoe")
 CASES: Final = (
     *(Case(f"{family}, {method}", family, method) for family in FAMILIES for method in ("full", "lora", "qlora")),
     *(Case(f"gemma2, {method}, eager", "gemma2", method, attention="eager") for method in ("full", "lora", "qlora")),
     *(Case(f"llama, {method}, eager", "llama", method, attention="eager") for method in ("full", "lora", "qlora")),
-    *(
-        Case(f"{family}, {method}", family, method)
-        for family in SPARSE
-        for method in ("full", "lora", "qlora")
-    ),
+    *(Case(f"{family}, {method}", family, method) for family in SPARSE for method in ("full", "lora", "qlora")),
     Case("llama, lora, attention", targets="attention"),
     Case("llama, qlora, attention", method="qlora", targets="attention"),
     Case("qwen3_moe, lora, attention", "qwen3_moe", targets="attention"),
@@ -192,12 +191,22 @@ CASES: Final = (
     Case("llama, qlora, rank 64", method="qlora", rank=64),
     Case("llama, dora", use_dora=True),
     Case("llama, qdora", method="qlora", use_dora=True),
+    Case("llama, lean dora", use_dora=True, lean=True),
+    Case("llama, lean qdora", method="qlora", use_dora=True, lean=True),
+    Case("llama, lean dora, wide", use_dora=True, lean=True, sizes=WIDE),
+    Case("llama, lean qdora, wide", method="qlora", use_dora=True, lean=True, sizes=WIDE),
+    Case("llama, lean dora, attention", use_dora=True, lean=True, targets="attention"),
+    Case("llama, lean dora, dropout", use_dora=True, lean=True, dropout=0.05),
+    Case("llama, lean qdora, dropout", method="qlora", use_dora=True, lean=True, dropout=0.05),
+    Case("qwen3, lean dora", "qwen3", use_dora=True, lean=True),
+    Case("gemma3_text, lean dora", "gemma3_text", use_dora=True, lean=True),
+    Case("phi3, lean qdora", "phi3", method="qlora", use_dora=True, lean=True),
     Case("llama, lora, dropout", dropout=0.05),
     Case("llama, qlora, dropout", method="qlora", dropout=0.05),
     Case("llama, full, float32 weights", method="full", mixed=True),
     Case("llama, lora, float32", dtype="float32"),
     Case("llama, full, float32", method="full", dtype="float32"),
-    Case("llama, lora, wide", sizes={"hidden_size": 1024, "num_attention_heads": 16, "num_key_value_heads": 4, "intermediate_size": 3584}),
+    Case("llama, lora, wide", sizes=WIDE),
     Case("llama, lora, no groups", sizes={"num_key_value_heads": 8}),
 )
 BATCH: Final = (1, 1024)
@@ -216,7 +225,7 @@ def plan_of(case: Case, num_layers: int, *, checkpointing: bool) -> Plan:
     is_full = case.method == "full"
     return Plan(
         shape, shape.num_parameters, case.method, case.dtype, case.attention, *BATCH, checkpointing, "adamw_torch_fused", accumulates=False,
-        rank=case.rank, dropout=case.dropout, use_dora=case.use_dora, targets=() if is_full else tuple(wanted),
+        rank=case.rank, dropout=case.dropout, use_dora=case.use_dora, lean_dora=case.lean, targets=() if is_full else tuple(wanted),
         updates="float32" if case.mixed else "plain",
         adapts_experts=not is_full and case.targets == "all-linear" and shape.family.adapts_experts and not case.use_dora,
     )  # fmt: skip
@@ -271,6 +280,8 @@ def count(case: Case, num_layers: int, *, checkpointing: bool) -> Count:
     model = build(case, num_layers, checkpointing=checkpointing)
     with FakeTensorMode(allow_non_fake_inputs=True):
         model.to_empty(device="cpu")
+        if case.lean:
+            make_lean(model)
         is_16_bit = case.dtype != "float32"
         context = torch.autocast("cpu", torch.bfloat16, cache_enabled=True) if is_16_bit else contextlib.nullcontext()
         for parameter in model.parameters():

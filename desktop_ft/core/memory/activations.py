@@ -93,12 +93,15 @@ def _mlp_instants(plan: Plan) -> list[tuple[int, int]]:
     if plan.kind == "full":
         return [(4, 4)]
     residual = 4 if plan.shape.family.scaled_residuals else 0
-    if plan.use_dora:
+    if plan.use_dora and not plan.lean_dora:
         return [(12, 2), (0, 12)] if plan.kind == "qlora" else [(16, 4), (18, 8)]
     if plan.dropout:
         return [(12 + residual, 10)] if casts_inputs(plan) else [(12 + residual, 2), (4 + residual, 4)]
     if not targets_mlp(plan):
         return [(4 + residual, 6)]
+    if plan.use_dora:
+        post_norms = 4 if plan.shape.family.norms_per_layer > 2 else 0
+        return [(10 + residual + post_norms, 6)] if casts_inputs(plan) else [(2 if plan.shape.fused else residual, 4)]
     if casts_inputs(plan):
         gemma = 2 if plan.shape.family.norms_per_layer > 2 else 0
         return [(12 + residual + gemma, 6)]
@@ -141,7 +144,7 @@ def _tail_instants(plan: Plan) -> list[tuple[int, int]]:
         return found + [(max(0, per_token - given_back), constant) for per_token, constant in _sparse_instants(plan)]
     if plan.dtype == "float32":
         mlp = 8 * width - (4 * hidden if plan.kind == "full" else 0)
-    elif plan.use_dora:
+    elif plan.use_dora and not plan.lean_dora:
         mlp = 12 * width - 4 * hidden if plan.kind == "qlora" else 14 * width - 6 * hidden
     else:
         mlp = 4 * width - (4 if plan.kind == "full" else 2) * hidden
@@ -160,7 +163,7 @@ def _dora_matrices(plan: Plan) -> int:
     The largest module sets it: an identity in float32 with its 16-bit copy, and the dense product (6 in^2 + 2 in * out). Over a 4-bit
     base the identity is bfloat16, and weight, product and their sum are float32 (2 in^2 + 16 in * out).
     """
-    if not plan.use_dora or plan.kind == "full":
+    if not plan.use_dora or plan.lean_dora or plan.kind == "full":
         return 0
     chosen = [linear for linear in linears(plan.shape) if linear.name in plan.targets]
     if widens_outputs(plan):

@@ -76,9 +76,7 @@ def choose(
         reasons["model.attention"] = "PyTorch's fused attention: the fastest that needs nothing installed."
         if model.shape is not None and model.shape.family.soft_capped:
             attention = "eager"
-            reasons["model.attention"] = (
-                "Plain attention: this model caps its scores with a tanh, which fused attention lacks."
-            )
+            reasons["model.attention"] = "Plain attention: this model caps its scores with a tanh, which fused attention lacks."
     if packing == "auto":
         packing = False
         reasons["data.packing"] = "Off, as in TRL: with this attention, packed rows would need a mask as large as their length squared."
@@ -142,6 +140,7 @@ def make_plan(
         rank=method.rank,
         dropout=0.0 if is_full else method.dropout,
         use_dora=method.use_dora and not is_full,
+        lean_dora=config.training.kernels != "none",
         targets=() if is_full else target_names(config, shape),
         adapts_experts=adapts_experts(config, shape),
         quantized_weight_bytes=quantized_weight_bytes(double_quant=method.quantization.double_quant) if method.kind == "qlora" else 0.0,

@@ -48,7 +48,7 @@ def widens_outputs(plan: Plan) -> bool:
     PEFT's 4-bit layer casts nothing back under autocast (peft/tuners/lora/bnb.py); the residual stream is float32 then, and
     bitsandbytes' layer returns what it was given.
     """
-    return plan.kind == "qlora" and plan.use_dora and plan.dtype != "float32"
+    return plan.kind == "qlora" and plan.use_dora and not plan.lean_dora and plan.dtype != "float32"
 
 
 def targets_mlp(plan: Plan) -> bool:

@@ -53,6 +53,7 @@ class Plan:
         has_triton: Whether TRL's head runs as a Triton kernel; else as torch's operators, with many more copies.
         has_flash_attention: Whether torch's fused attention has a kernel for this device and format; else, with fewer heads of
             keys than of queries, it works through whole matrices of scores.
+        lean_dora: Whether DoRA is computed from its parts, as the engine does unless the kernels are stock; else as PEFT does.
         targets: Names of the linear layers with an adapter.
         adapts_experts: Whether the stacked experts and the router have an adapter too.
         quantized_weight_bytes: Of one weight of the blocks' linear layers, scales included; 0: they are kept in ``dtype``.
@@ -86,6 +87,7 @@ class Plan:
     rank: int = 16
     dropout: float = 0.0
     use_dora: bool = False
+    lean_dora: bool = False
     targets: tuple[str, ...] = ()
     adapts_experts: bool = False
     quantized_weight_bytes: float = 0.0

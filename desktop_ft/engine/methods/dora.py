@@ -94,18 +94,17 @@ def make_lean(model: torch.nn.Module) -> int:
             is_transposed = any(layer.fan_in_fan_out for layer in layers.values())
             squares = _row_squares(module.get_base_layer(), is_transposed=is_transposed)
             for name, layer in layers.items():
-                _lighten(layer, squares, is_untouched=not cast("torch.nn.Linear", module.lora_B[name]).weight.any())
+                _lighten(layer, squares, cast("torch.nn.Linear", module.lora_B[name]).weight)
         num_changed += len(layers)
     return num_changed
 
 
 @torch.no_grad()
-def _lighten(layer: DoraLinearLayer, squares: Tensor, *, is_untouched: bool) -> None:
-    """One layer; an adapter that has learnt nothing takes the norm itself for its magnitude, which PEFT rounds to the base's format."""
+def _lighten(layer: DoraLinearLayer, squares: Tensor, second: Tensor) -> None:
+    """One layer; where B is zero still, the norm itself becomes the magnitude, which PEFT rounds to the base's format."""
     layer.__class__ = LeanDora
     cast("LeanDora", layer).squares = squares
-    if is_untouched:
-        layer.weight.copy_(squares.sqrt())
+    layer.weight.copy_(torch.where(second.any(), layer.weight, squares.sqrt()))
 
 
 def _row_squares(base_layer: torch.nn.Module, *, is_transposed: bool) -> Tensor:
