@@ -10,6 +10,7 @@ from PySide6.QtCore import QObject, Signal, SignalInstance, Slot
 
 from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.core.events import (
+    DryRunDone,
     ErrorRaised,
     Event,
     Exported,
@@ -46,6 +47,7 @@ class JobModel(QObject):
         exported: What is complete on disk; several where the job writes several.
         samples: Answers that were written or scored, in order.
         points: Learning rates that a sweep tried, the lowest first, and what it ``suggested``; None before its end.
+        exact: The exact estimate; None before it.
         warnings: As they came.
         error: What ended it; None where all is well.
         error_details: Traceback or console tail for "Details".
@@ -69,6 +71,7 @@ class JobModel(QObject):
         self.samples: list[SampleDone] = []
         self.points: list[LrPoint] = []
         self.suggested: LrSuggested | None = None
+        self.exact: DryRunDone | None = None
         self.warnings: list[WarningRaised] = []
         self.error: DesktopFtError | None = None
         self.error_details = ""
@@ -140,6 +143,9 @@ class JobModel(QObject):
                 self._changed.add("result")
             case LrSuggested():
                 self.suggested = event
+                self._changed.add("result")
+            case DryRunDone():
+                self.exact = event
                 self._changed.add("result")
             case SampleDone():
                 self.samples.append(event)

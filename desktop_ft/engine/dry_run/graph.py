@@ -56,6 +56,8 @@ class Workload:
         longest: Tokens of the longest example; of a prompt where answers are sampled.
         is_padded: Whether the rows of a batch differ in length.
         workspace_bytes: cuBLAS's, of each of the two threads that multiply.
+        answers_each: How many of the run's sampled answers one that is sampled here stands for.
+        beside_bytes: Of models that stay beside the trained one and are not made here.
         folder: For what a trainer writes.
     """
 
@@ -67,6 +69,8 @@ class Workload:
     longest: int
     is_padded: bool
     workspace_bytes: int
+    answers_each: int
+    beside_bytes: int
     folder: Path
 
 
@@ -97,7 +101,7 @@ def trace(work: Workload, depth: Depth, leave_if_stopped: Callable[[], None]) ->
     vocabulary = cast("Any", config.get_text_config()).vocab_size
     tape = Tape(frozenset({vocabulary, HEAD_TILE}))
     watching = Watching(tape, kernel_scratch() if work.card.is_accelerator else None)
-    with FakeTensorMode(allow_non_fake_inputs=True), as_on_gpu(tape, work.card, is_padded=work.is_padded), made_answers(tape), watching:
+    with FakeTensorMode(allow_non_fake_inputs=True), as_on_gpu(tape, work.card, is_padded=work.is_padded), made_answers(tape, work.answers_each), watching:
         training = _training(work, config, depth, tape, leave_if_stopped)
         training.train_from(None)
         events, labels = list(tape.events), tape.placed_labels()  # what the end of this function frees is no part of the run
@@ -147,6 +151,8 @@ def _training(work: Workload, config: PretrainedConfig, depth: Depth, tape: Tape
         )
     )
     tape.settle(since)
+    if work.beside_bytes:
+        tape.hold(work.beside_bytes, "auxiliary_models")
     _name_parameters(training, tape)
     return training
 
