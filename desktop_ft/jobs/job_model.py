@@ -132,24 +132,8 @@ class JobModel(QObject):
                 self._set_progress(event.phase, 0, 0, event.detail)
             case Progress():
                 self._set_progress(event.phase, event.done, event.total, event.detail or self.detail)
-            case Verified():
-                self.verified = event
-                self._changed.add("result")
-            case Exported():
-                self.exported.append(event)
-                self._changed.add("result")
-            case LrPoint():
-                self.points.append(event)
-                self._changed.add("result")
-            case LrSuggested():
-                self.suggested = event
-                self._changed.add("result")
-            case DryRunDone():
-                self.exact = event
-                self._changed.add("result")
-            case SampleDone():
-                self.samples.append(event)
-                self._changed.add("result")
+            case Verified() | Exported() | LrPoint() | LrSuggested() | DryRunDone() | SampleDone():
+                self._fold_result(event)
             case WarningRaised():
                 self.warnings.append(event)
                 self._changed.add("messages")
@@ -159,6 +143,22 @@ class JobModel(QObject):
                 self._set_status(event.status)
             case _:
                 pass
+
+    def _fold_result(self, event: Verified | Exported | LrPoint | LrSuggested | DryRunDone | SampleDone) -> None:
+        match event:
+            case Verified():
+                self.verified = event
+            case Exported():
+                self.exported.append(event)
+            case LrPoint():
+                self.points.append(event)
+            case LrSuggested():
+                self.suggested = event
+            case DryRunDone():
+                self.exact = event
+            case SampleDone():
+                self.samples.append(event)
+        self._changed.add("result")
 
     def _set_progress(self, phase: Phase, done: int, total: int, detail: str) -> None:
         self.phase, self.done, self.total, self.detail = phase, done, total, detail

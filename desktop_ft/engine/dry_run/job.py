@@ -1,4 +1,4 @@
-"""Carries the request for an exact estimate out: the configuration as it would run, one shallow model, the whole model's trace, the result."""
+"""Carries the request for an exact estimate out: the run as it would be, a shallow model, the whole model's trace, the answer."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from desktop_ft.core.events import DryRunDone
 from desktop_ft.core.job import DryRunRequest, JobDir
 from desktop_ft.core.memory import TERM_KEYS, changed_config, choose
 from desktop_ft.core.memory.allocator import Alloc, Begin, Free, TraceEvent, replay
+from desktop_ft.core.memory.objectives import rows_per_example
 from desktop_ft.core.memory.plan import has_flash_attention, has_triton
 from desktop_ft.core.memory.terms import CPU_PROCESS_BYTES, context_bytes, cublas_workspace_bytes
 from desktop_ft.core.models import ModelInfo, model_from_config, read_model, resolve_model
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 _NO_WEIGHTS: Final = {"model_no_weights", "model_shard_missing", "tokenizer_missing"}
 _LIBRARIES: Final = ("torch", "transformers", "trl", "peft", "bitsandbytes")
 _ON_GPU: Final = "Attention, TRL's loss, 4-bit products and fused optimizers allocate as their kernels on a graphics card do."
+_NEVER: Final = 1_000_000
 _MOST_PASSES: Final = 2
 """Micro-batches of a step that are run: from the second on, gradients of earlier ones stay."""
 
@@ -118,7 +120,7 @@ def exact_of(
         card=card,
         precision=precision,
         longest=max(8, min(small.data.max_length, longest or small.data.max_length)),
-        is_padded=request.rows_differ and (cast("int", small.training.micro_batch_size) > 1 or small.objective.kind in ("dpo", "orpo", "reward")),
+        is_padded=request.rows_differ and _has_many_rows(small),
         workspace_bytes=cublas_workspace_bytes(device) // 2 if device.kind in ("cuda", "rocm") else 0,
         answers_each=answers_each,
         beside_bytes=_reward_model_bytes(settled, info, notes),
@@ -129,6 +131,11 @@ def exact_of(
     except (DataDependentOutputException, DynamicOutputShapeException, UnsupportedFakeTensorException) as error:
         raise _needs_content(info.architecture, error) from error
     return _replayed(traced, depth, device, expandable_segments=request.expandable_segments)
+
+
+def _has_many_rows(config: RunConfig) -> bool:
+    """Whether a forward pass has more than one row."""
+    return cast("int", config.training.micro_batch_size) * rows_per_example(config.objective.kind) > 1
 
 
 def cut_down(config: RunConfig, notes: list[str]) -> tuple[RunConfig, int]:
@@ -142,10 +149,17 @@ def cut_down(config: RunConfig, notes: list[str]) -> tuple[RunConfig, int]:
     if config.objective.kind in REWARDED:
         fewer = _fewer_answers(config, micro, whole)
     changes: dict[str, object] = {
-        "training.max_steps": NUM_STEPS, "training.global_batch_size": fewer, "evaluation.eval_steps": 1_000_000, "output.save_steps": 1_000_000,
-        "evaluation.sample_prompts": [], "evaluation.forgetting": False, "output.keep_best": False, "method.init": "default", "model.adapter": None,
+        "training.max_steps": NUM_STEPS,
+        "training.global_batch_size": fewer,
         "training.warmup_steps": 0.0,
-    }  # fmt: skip
+        "evaluation.eval_steps": _NEVER,
+        "evaluation.sample_prompts": [],
+        "evaluation.forgetting": False,
+        "output.save_steps": _NEVER,
+        "output.keep_best": False,
+        "method.init": "default",
+        "model.adapter": None,
+    }
     if config.objective.kind in REWARDED:
         changes |= {"objective.rewards.model": None, "objective.rewards.rules": [{"kind": "length"}]}
     if config.model.added_tokens:
@@ -216,8 +230,7 @@ def _replayed(traced: Traced, depth: Depth, device: DeviceFacts, *, expandable_s
     played = replay(events, expandable_segments=expandable_segments)
     at_peak, phase = _at_peak(events, kinds)
     reserved = played.peak.reserved if device.kind != "cpu" else played.peak.allocated
-    paged = traced.outside_bytes * (depth.whole if depth.period else 1) // (depth.run if depth.period else 1)
-    return Exact(played.peak.allocated, reserved, paged, at_peak, phase, depth)
+    return Exact(played.peak.allocated, reserved, traced.outside_bytes, at_peak, phase, depth)
 
 
 def _at_peak(events: Sequence[TraceEvent], kinds: Mapping[int, str]) -> tuple[dict[str, int], str]:

@@ -73,14 +73,14 @@ def _grow(cache: DynamicCache, num_tokens: int, tape: Tape) -> None:
         return
     layers = [layer for layer in cast("Any", cache).layers if getattr(layer, "keys", None) is not None]
     held: list[list[int]] = []
+    start = 0
     sizes: list[list[int]] = []
     for layer in layers:
         sizes.append([part.nbytes // part.shape[-2] for part in (layer.keys, layer.values)])
-        width = layer.keys.shape[-2]
+        start = layer.keys.shape[-2]
         layer.keys, layer.values = layer.keys[..., :0, :].clone(), layer.values[..., :0, :].clone()
         tape.layer = len(held)
-        held.append([tape.hold(size * width, "activations") for size in sizes[-1]])
-    start = width if layers else 0
+        held.append([tape.hold(size * start, "activations") for size in sizes[-1]])
     for token in range(1, num_tokens + 1):
         for number in range(len(layers)):
             tape.layer = number
