@@ -16,6 +16,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
+import numpy as np
 import torch
 from torch._subclasses.fake_tensor import FakeTensor
 
@@ -89,18 +90,16 @@ def _always(tape: Tape, *, is_padded: bool) -> Iterator[Replacement]:
     def skips(padding_mask: torch.Tensor | None, *args: object, **kwargs: object) -> bool:
         return not (is_padded and padding_mask is not None) and skips_mask(None, *args, **kwargs)
 
-    to_list, to_numpy = torch.Tensor.tolist, torch.Tensor.numpy
+    to_numpy = torch.Tensor.numpy
 
     def made_numpy(tensor: torch.Tensor, *args: object, **kwargs: object) -> object:
-        import numpy as np
-
-        return np.ones(tuple(tensor.shape)) if isinstance(tensor, FakeTensor) else to_numpy(tensor)
+        return _made_array(tensor.shape) if isinstance(tensor, FakeTensor) else to_numpy(tensor)
 
     yield torch.Tensor, "numpy", made_numpy
     yield from _unpacking()
     yield masking_utils, "_ignore_causal_mask_sdpa", skips
     yield torch.nn.Module, "_apply", _apply
-    yield torch.Tensor, "tolist", lambda tensor: _made_list(tensor.shape) if isinstance(tensor, FakeTensor) else to_list(tensor)
+    yield FakeTensor, "tolist", lambda tensor: _made_list(tensor.shape)
 
 
 def _on_accelerator(tape: Tape, card: Card) -> Iterator[Replacement]:
@@ -209,9 +208,12 @@ def _apply(self: torch.nn.Module, fn: Callable[[torch.Tensor], torch.Tensor], re
 
 
 def _made_list(shape: Sequence[int]) -> Any:  # noqa: ANN401 - as deep as the shape
-    if not shape:
-        return 1
-    return [_made_list(shape[1:]) for _ in range(shape[0])]
+    return cast("Any", _made_array(shape).tolist()) if shape else 1
+
+
+def _made_array(shape: Sequence[int]) -> np.ndarray[Any, Any]:
+    """Ones; a list counts from 0, so that an order of rows that was drawn is an order of rows."""
+    return np.arange(shape[0]) if len(shape) == 1 else np.ones(tuple(shape), dtype=np.int64)
 
 
 # --- autocast ---------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Carries the request for an exact estimate out: the run as it would be, a shallow model, the whole model's trace, the answer."""
+"""Carries the request for an exact estimate out: a shallow model of the run, the whole model's trace, the answer."""
 
 from __future__ import annotations
 
