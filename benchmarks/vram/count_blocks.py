@@ -9,7 +9,7 @@ scores. Dropout's mask is one byte on CUDA and is counted so.
 prints bytes a token, counted and predicted, of every case whose name has one of the words.
 """
 
-# ruff: noqa: ANN401, D102 - stand-ins with the signatures of torch's and transformers' own hooks
+# ruff: noqa: ANN401 - stand-ins with the signatures of torch's and transformers' own hooks
 
 from __future__ import annotations
 

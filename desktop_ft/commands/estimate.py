@@ -1,21 +1,26 @@
-"""``desktop-ft estimate``: arithmetic on config.json; no torch, no GPU, no weights."""
+"""``desktop-ft estimate``: arithmetic on config.json; no torch, no GPU, no weights. With ``--exact`` a job of the engine besides."""
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
-from desktop_ft.commands.console import note, out, print_json, say, size_words
+from desktop_ft.commands.console import EXIT_FAILED, note, out, print_json, say, size_words
+from desktop_ft.commands.follow import fail_where_failed, run_engine, waiting
 from desktop_ft.commands.options import JsonOption, SetOption, load_with_overrides, with_overrides
 from desktop_ft.core.config import DEMO, RunConfig, validate
 from desktop_ft.core.config.defaults import with_defaults
 from desktop_ft.core.device import DeviceFacts
 from desktop_ft.core.errors import DesktopFtError
+from desktop_ft.core.events import DryRunDone
 from desktop_ft.core.memory.corrections import Corrected, estimate_here
+from desktop_ft.core.memory.dry_run import create_dry_run, exact_json, exact_verdict
 from desktop_ft.core.models import ModelInfo, model_from_config, read_model, resolve_model
+from desktop_ft.core.workspace import default_workspace
 
 _NO_WEIGHTS: Final = {"model_no_weights", "model_shard_missing", "tokenizer_missing"}
 """What a folder may lack for an estimate."""
@@ -27,21 +32,27 @@ def estimate_memory(
     overrides: SetOption = None,
     gpu: Annotated[str | None, typer.Option(metavar="NAME", help="For a card that is not here, such as 'RTX 4090'.")] = None,
     gpu_memory: Annotated[str | None, typer.Option(metavar="SIZE", help="For a card with this memory, such as 24GiB.")] = None,
+    exact: Annotated[bool, typer.Option("--exact", help="Take two steps of this very run without weights; some seconds.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Say how much memory a run will need, before it starts.
 
-    A model alone is estimated with the default settings. Without --gpu it is for this computer and what is free on it now.
+    A model alone is estimated with the default settings. Without --gpu it is for this computer and what is free on it now. --exact also
+    covers models that the arithmetic does not know.
     """
     config, model = _read_target(target, overrides)
     device = _device(gpu, gpu_memory)
-    result = estimate_here(config, model, device)
-    if result.note:
+    result = _estimate(config, model, device, may_be_unknown=exact)
+    if result is not None and result.note:
         note(result.note)
+    done = _compute_exactly(config, device, as_json=as_json) if exact else None
     if as_json:
-        print_json(result.to_json())
-    else:
+        print_json(_json(result, done, device))
+        return
+    if result is not None:
         _show(config, model, device, result)
+    if done is not None:
+        _show_exact(done, device)
 
 
 def _read_target(target: str, overrides: list[str] | None) -> tuple[RunConfig, ModelInfo]:
@@ -83,6 +94,47 @@ def _device(gpu: str | None, gpu_memory: str | None) -> DeviceFacts:
     if gpu is None:
         return gpu_of_size(f"a card with {size_words(num_bytes)}", num_bytes)
     return replace(known_gpu(gpu), total_bytes=num_bytes, free_bytes=num_bytes)
+
+
+def _estimate(config: RunConfig, model: ModelInfo, device: DeviceFacts, *, may_be_unknown: bool) -> Corrected | None:
+    try:
+        return estimate_here(config, model, device)
+    except DesktopFtError as error:
+        if may_be_unknown and error.code == "model_architecture_unknown":
+            return None
+        raise
+
+
+def _compute_exactly(config: RunConfig, device: DeviceFacts, *, as_json: bool) -> DryRunDone:
+    """Let a child take the run's steps without weights; its folder goes where all went well."""
+    job = create_dry_run(default_workspace().home / "jobs", config, device)
+    with waiting(as_json=as_json) as listen:
+        followed = run_engine(job, listen, {"CUDA_VISIBLE_DEVICES": ""})
+    fail_where_failed(followed, as_json=as_json)
+    done = followed.last(DryRunDone)
+    if done is None:
+        note("The exact estimate was stopped.")
+        raise typer.Exit(EXIT_FAILED)
+    shutil.rmtree(job.path, ignore_errors=True)
+    return done
+
+
+def _json(result: Corrected | None, done: DryRunDone | None, device: DeviceFacts) -> dict[str, object]:
+    """The arithmetic's values; where the exact estimate was asked for, total, parts and verdict are its own."""
+    values = {} if result is None else result.to_json()
+    if done is None:
+        return values
+    told = exact_json(done)
+    own = {"total_bytes": done.total_bytes, "terms": told["terms"], "device_free_bytes": device.free_bytes}
+    return {**values, **own, "verdict": exact_verdict(done, device.free_bytes), "exact": told}
+
+
+def _show_exact(done: DryRunDone, device: DeviceFacts) -> None:
+    say(
+        f"Exact: {size_words(done.total_bytes)}, of which {size_words(done.allocated_bytes)} in tensors; the peak is in: {done.phase}. "
+        f"{_VERDICTS[exact_verdict(done, device.free_bytes)]}"
+    )
+    say(f"From {done.num_layers_run} of {done.num_layers} blocks in {done.seconds:.1f} s with {done.versions}. {done.modelled}")
 
 
 def _show(config: RunConfig, model: ModelInfo, device: DeviceFacts, found: Corrected) -> None:

@@ -278,6 +278,37 @@ class ProbeMeasured(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DryRunDone(Event):
+    """The exact estimate: what a run will need at its peak, from its own trainer on tensors without content.
+
+    Attributes:
+        total_bytes: What nvidia-smi will show for the process; resident memory on a CPU.
+        allocated_bytes: Held by tensors at the peak.
+        reserved_bytes: Taken from the driver by torch's allocator; as ``allocated_bytes`` on a CPU.
+        paged_bytes: Optimizer states that lie past torch's allocator and can move to the host.
+        terms: Bytes by part, under the names of the closed estimate; they add up to the total.
+        phase: The part of a step that needs most.
+        num_layers: Blocks of the model.
+        num_layers_run: Blocks of the shallow model that was run; the others are repetitions of them.
+        versions: Of the libraries that were run.
+        modelled: What was put in place of a graphics card's own kernels, and what was left out, in sentences.
+    """
+
+    kind: ClassVar[str] = "dry_run_done"
+    total_bytes: int
+    allocated_bytes: int
+    reserved_bytes: int
+    paged_bytes: int = 0
+    terms: Mapping[str, float] = dataclasses.field(default_factory=dict[str, float])
+    phase: str = ""
+    seconds: float = 0.0
+    num_layers: int = 0
+    num_layers_run: int = 0
+    versions: str = ""
+    modelled: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Verified(Event):
     """An export was loaded again and compared with the trained model on held-out prompts.
 
@@ -322,7 +353,7 @@ EVENT_TYPES: Final[Mapping[str, type[Event]]] = {
     event.kind: event
     for event in (
         RunStarted, PhaseChanged, Progress, StepDone, EvaluationDone, GeneralLoss, StageStarted, SampleDone, CheckpointSaved, ControlDone,
-        WarningRaised, ErrorRaised, LrPoint, LrSuggested, ProbeMeasured, Verified, Exported, RunFinished,
+        WarningRaised, ErrorRaised, LrPoint, LrSuggested, ProbeMeasured, DryRunDone, Verified, Exported, RunFinished,
     )
 }  # fmt: skip
 

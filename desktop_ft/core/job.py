@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import ClassVar, Final, Literal, cast, get_args
 
 from desktop_ft.core.config.schema import DtypeName
+from desktop_ft.core.device import DeviceKind
 from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.core.files import write_error, write_json
 from desktop_ft.core.runs import EngineDir, RunDir
@@ -128,9 +129,34 @@ class ProbeRequest:
     longest: int | None = None
 
 
-JobRequest = ExportRequest | GenerateRequest | ScoreRequest | LrFindRequest | ProbeRequest
+@dataclass(frozen=True)
+class DryRunRequest:
+    """Compute the memory of the run whose run.yaml lies in the job's folder (`desktop_ft.core.memory.dry_run.create_dry_run`).
+
+    Attributes:
+        device_kind: What it would train on, as `desktop_ft.core.device.DeviceFacts` has it; the device need not be here.
+        longest_example: Tokens of the longest example; 0: as ``data.max_length``.
+        rows_differ: Whether the rows of a batch differ in length, so that attention needs a mask.
+        expandable_segments: Whether torch's allocator grows its segments (``PYTORCH_ALLOC_CONF``).
+        time_limit_seconds: It gives up after this.
+    """
+
+    kind: ClassVar[str] = "dry_run"
+    device_kind: str
+    device_name: str
+    device_bytes: int
+    free_bytes: int
+    supports_bf16: bool
+    longest_example: int = 0
+    rows_differ: bool = True
+    expandable_segments: bool = False
+    time_limit_seconds: float = 120.0
+
+
+JobRequest = ExportRequest | GenerateRequest | ScoreRequest | LrFindRequest | ProbeRequest | DryRunRequest
 REQUEST_TYPES: Final[Mapping[str, type[JobRequest]]] = {
     "export": ExportRequest, "generate": GenerateRequest, "score": ScoreRequest, "lr_find": LrFindRequest, "probe": ProbeRequest,
+    "dry_run": DryRunRequest,
 }  # fmt: skip
 
 
@@ -294,6 +320,8 @@ def _problem_of(request: JobRequest) -> str:
         return _problem_of_sweep(request)
     if isinstance(request, ProbeRequest):
         return "" if request.longest is None or request.longest > 0 else f"longest is {request.longest}; it must be at least 1."
+    if isinstance(request, DryRunRequest):
+        return _problem_of_dry_run(request)
     if request.dtype not in DTYPES:
         return f"'{request.dtype}' is no number format. Known: {', '.join(DTYPES)}."
     if isinstance(request, ExportRequest):
@@ -314,6 +342,15 @@ def _problem_of_sweep(request: LrFindRequest) -> str:
         (0 < request.low < request.high <= 1, f"the rates go from {request.low:g} to {request.high:g}; they must rise, above 0 up to 1."),
         (request.num_steps >= 1, f"num_steps is {request.num_steps}; it must be at least 1."),
         (2 <= request.num_rates <= 100, f"num_rates is {request.num_rates}; it must be from 2 to 100."),
+    )
+    return next((message for fine, message in checks if not fine), "")
+
+
+def _problem_of_dry_run(request: DryRunRequest) -> str:
+    checks = (
+        (request.device_kind in get_args(DeviceKind), f"'{request.device_kind}' is no kind of device."),
+        (request.longest_example >= 0, f"longest_example is {request.longest_example}; it must be at least 0."),
+        (request.time_limit_seconds > 0, f"time_limit_seconds is {request.time_limit_seconds:g}; it must be above 0."),
     )
     return next((message for fine, message in checks if not fine), "")
 

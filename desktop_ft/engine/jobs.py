@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.core.eventlog import EventWriter
 from desktop_ft.core.events import Event, FinishStatus, Phase, PhaseChanged, Progress, RunFinished, RunStarted
-from desktop_ft.core.job import ExportRequest, JobDir, JobRequest, LrFindRequest, ProbeRequest, ScoreRequest, read_job
+from desktop_ft.core.job import DryRunRequest, ExportRequest, JobDir, JobRequest, LrFindRequest, ProbeRequest, ScoreRequest, read_job
 from desktop_ft.core.processes import ProcessMark, mark_of
 from desktop_ft.core.runs import release_lock, take_lock
 from desktop_ft.engine.errors import Situation, error_event
@@ -184,6 +184,10 @@ def _work(job: JobDir, request: JobRequest, events: EventWriter, mark: ProcessMa
         from desktop_ft.engine.probe import probe
 
         probe(job, request, work, mark, meter)
+    elif isinstance(request, DryRunRequest):
+        from desktop_ft.engine.dry_run.job import estimate_exactly
+
+        estimate_exactly(job, request, work)
     else:
         from desktop_ft.engine.generate import generate
 

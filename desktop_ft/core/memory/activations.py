@@ -92,6 +92,11 @@ def _mlp_instants(plan: Plan) -> list[tuple[int, int]]:
         return [(4, 8)]
     if plan.kind == "full":
         return [(4, 4)]
+    return _adapted_instants(plan)
+
+
+def _adapted_instants(plan: Plan) -> list[tuple[int, int]]:
+    """The same with adapters beside a 16-bit or 4-bit base."""
     residual = 4 if plan.shape.family.scaled_residuals else 0
     if plan.use_dora and not plan.lean_dora:
         return [(12, 2), (0, 12)] if plan.kind == "qlora" else [(16, 4), (18, 8)]

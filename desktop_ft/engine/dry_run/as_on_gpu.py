@@ -4,6 +4,9 @@ Number formats under autocast, attention kernels, TRL's fused head, 4-bit produc
 allocates what the kernel allocates, read in the code named; it computes nothing. Everything is undone when the context ends.
 """
 
+# pyright: reportPrivateUsage=false
+# What torch and transformers do inside is replaced or asked here, and has no public name.
+
 from __future__ import annotations
 
 import contextlib
@@ -13,6 +16,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
+import numpy as np
 import torch
 from torch._subclasses.fake_tensor import FakeTensor
 
@@ -86,17 +90,16 @@ def _always(tape: Tape, *, is_padded: bool) -> Iterator[Replacement]:
     def skips(padding_mask: torch.Tensor | None, *args: object, **kwargs: object) -> bool:
         return not (is_padded and padding_mask is not None) and skips_mask(None, *args, **kwargs)
 
-    to_list, to_numpy = torch.Tensor.tolist, torch.Tensor.numpy
+    to_numpy = torch.Tensor.numpy
 
     def made_numpy(tensor: torch.Tensor, *args: object, **kwargs: object) -> object:
-        import numpy as np
-
-        return np.ones(tuple(tensor.shape)) if isinstance(tensor, FakeTensor) else to_numpy(tensor)
+        return _made_array(tensor.shape) if isinstance(tensor, FakeTensor) else to_numpy(tensor)
 
     yield torch.Tensor, "numpy", made_numpy
+    yield from _unpacking()
     yield masking_utils, "_ignore_causal_mask_sdpa", skips
     yield torch.nn.Module, "_apply", _apply
-    yield torch.Tensor, "tolist", lambda tensor: _made_list(tensor.shape) if isinstance(tensor, FakeTensor) else to_list(tensor)
+    yield FakeTensor, "tolist", lambda tensor: _made_list(tensor.shape)
 
 
 def _on_accelerator(tape: Tape, card: Card) -> Iterator[Replacement]:
@@ -128,6 +131,23 @@ def _kahan_in_one_kernel() -> Iterator[Replacement]:
     yield adam, "_single_adam", _nothing
 
 
+def _unpacking() -> Iterator[Replacement]:
+    """PEFT unpacks a 4-bit matrix for DoRA where its class says that it is one, which a parameter without content cannot."""
+    try:
+        from bitsandbytes import functional
+    except ImportError:
+        return
+    from peft.utils import integrations
+
+    unpack = cast("Callable[..., Any]", integrations.dequantize_bnb_weight)
+
+    def unpacked(weight: torch.nn.Parameter, state: Any = None) -> Any:  # noqa: ANN401 - as PEFT
+        packed = getattr(weight, "quant_state", None)
+        return unpack(weight, state) if packed is None else functional.dequantize_4bit(weight.data, packed)
+
+    yield integrations, "dequantize_bnb_weight", unpacked
+
+
 def _paged_states(tape: Tape) -> Iterator[Replacement]:
     """Paged states lie in memory that the driver moves (cudaMallocManaged), past torch's allocator."""
     try:
@@ -155,7 +175,9 @@ def kernel_scratch() -> Mapping[Any, Callable[..., Sequence[int]]]:
     except (ImportError, AttributeError):
         return {}
 
-    def unpacked(rows: torch.Tensor, packed: torch.Tensor, shape: Sequence[int], absmax: torch.Tensor, *rest: object, **named: object) -> list[int]:
+    def unpacked(
+        rows: torch.Tensor, packed: torch.Tensor, shape: Sequence[int], absmax: torch.Tensor, *rest: object, **named: object
+    ) -> list[int]:
         if rows.numel() // rows.shape[-1] <= _CUSTOM_KERNEL_TOKENS:
             return []
         weight = math.prod(shape) * rows.element_size()
@@ -186,14 +208,31 @@ def _apply(self: torch.nn.Module, fn: Callable[[torch.Tensor], torch.Tensor], re
 
 
 def _made_list(shape: Sequence[int]) -> Any:  # noqa: ANN401 - as deep as the shape
-    if not shape:
-        return 1
-    return [_made_list(shape[1:]) for _ in range(shape[0])]
+    return cast("Any", _made_array(shape).tolist()) if shape else 1
+
+
+def _made_array(shape: Sequence[int]) -> np.ndarray[Any, Any]:
+    """Ones; a list counts from 0, so that an order of rows that was drawn is an order of rows."""
+    return np.arange(shape[0]) if len(shape) == 1 else np.ones(tuple(shape), dtype=np.int64)
 
 
 # --- autocast ---------------------------------------------------------------------------------------------------------
 
-_FLOAT32_NAMES: Final = ("exp", "log", "log2", "log1p", "pow", "__pow__", "rsqrt", "reciprocal", "softmax", "log_softmax", "logsumexp", "cumsum", "norm")
+_FLOAT32_NAMES: Final = (
+    "exp",
+    "log",
+    "log2",
+    "log1p",
+    "pow",
+    "__pow__",
+    "rsqrt",
+    "reciprocal",
+    "softmax",
+    "log_softmax",
+    "logsumexp",
+    "cumsum",
+    "norm",
+)
 """Of the operators that autocast computes in float32 on CUDA and not on a CPU, those that models and losses use.
 
 Source: torch 2.13, aten/src/ATen/autocast_mode.h (AT_FORALL_FP32, AT_FORALL_FP32_SET_OPT_DTYPE).

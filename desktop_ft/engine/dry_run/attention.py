@@ -48,7 +48,7 @@ def fused_attention(*, has_flash: bool) -> Callable[..., torch.Tensor]:
         has_flash: Whether a kernel takes fewer heads of keys than of queries; otherwise all scores are made.
     """
 
-    def attention(  # noqa: PLR0913 - torch's signature
+    def attention(
         query: torch.Tensor,
         key: torch.Tensor,
         value: torch.Tensor,

@@ -1,5 +1,8 @@
 """The base model from config.json alone: tensors without content, noted as loading them on the device would take them."""
 
+# pyright: reportPrivateUsage=false
+# What torch and transformers do inside is replaced or asked here, and has no public name.
+
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
@@ -122,10 +125,9 @@ def load_shapes(config: PretrainedConfig, loading: Loading, tape: Tape, weight: 
     tape.layer = None
     if quantizer is not None:
         keep_unpacked(model)
-        model.is_loaded_in_4bit = True  # pyright: ignore[reportAttributeAccessIssue] # as transformers marks it
-        model.is_quantized = True  # pyright: ignore[reportAttributeAccessIssue]
-        model.hf_quantizer = quantizer  # pyright: ignore[reportAttributeAccessIssue]
-        model.quantization_method = quantizer.quantization_config.quant_method
+        marked: Any = model  # as transformers marks it
+        marked.is_loaded_in_4bit = marked.is_quantized = True
+        marked.hf_quantizer, marked.quantization_method = quantizer, quantizer.quantization_config.quant_method
         if loading.is_accelerator:
             tape.empty_cache()
     return model

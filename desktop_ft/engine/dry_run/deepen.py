@@ -26,7 +26,9 @@ class _Segment:
     events: list[TraceEvent]
 
 
-def deepen(events: Sequence[TraceEvent], labels: Sequence[Label], period: range, num_copies: int) -> tuple[list[TraceEvent], dict[int, int]]:
+def deepen(
+    events: Sequence[TraceEvent], labels: Sequence[Label], period: range, num_copies: int
+) -> tuple[list[TraceEvent], dict[int, int]]:
     """Add blocks to a trace.
 
     Args:

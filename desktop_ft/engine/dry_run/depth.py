@@ -10,6 +10,7 @@ from typing import Any, cast
 import torch
 from transformers import PretrainedConfig, PreTrainedModel
 
+
 @dataclass(frozen=True)
 class Depth:
     """A shallow model that a whole one can be made of.

@@ -14,6 +14,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from transformers import PretrainedConfig, PreTrainedModel, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from desktop_ft.core.config import RunConfig
+from desktop_ft.core.config.combinations import REWARDED
 from desktop_ft.core.device import DeviceFacts
 from desktop_ft.core.eventlog import EventWriter
 from desktop_ft.core.memory.allocator import TraceEvent
@@ -56,6 +57,8 @@ class Workload:
         longest: Tokens of the longest example; of a prompt where answers are sampled.
         is_padded: Whether the rows of a batch differ in length.
         workspace_bytes: cuBLAS's, of each of the two threads that multiply.
+        answers_each: How many of the run's sampled answers one that is sampled here stands for.
+        beside_bytes: Of models that stay beside the trained one and are not made here.
         folder: For what a trainer writes.
     """
 
@@ -67,6 +70,8 @@ class Workload:
     longest: int
     is_padded: bool
     workspace_bytes: int
+    answers_each: int
+    beside_bytes: int
     folder: Path
 
 
@@ -97,11 +102,16 @@ def trace(work: Workload, depth: Depth, leave_if_stopped: Callable[[], None]) ->
     vocabulary = cast("Any", config.get_text_config()).vocab_size
     tape = Tape(frozenset({vocabulary, HEAD_TILE}))
     watching = Watching(tape, kernel_scratch() if work.card.is_accelerator else None)
-    with FakeTensorMode(allow_non_fake_inputs=True), as_on_gpu(tape, work.card, is_padded=work.is_padded), made_answers(tape), watching:
+    with (
+        FakeTensorMode(allow_non_fake_inputs=True),
+        as_on_gpu(tape, work.card, is_padded=work.is_padded),
+        made_answers(tape, work.answers_each),
+        watching,
+    ):
         training = _training(work, config, depth, tape, leave_if_stopped)
         training.train_from(None)
         events, labels = list(tape.events), tape.placed_labels()  # what the end of this function frees is no part of the run
-    return Traced(events, labels, tape.kinds, tape.outside_bytes, time.monotonic() - started)
+    return Traced(events, labels, tape.kinds, tape.outside_bytes(depth.weight), time.monotonic() - started)
 
 
 def _training(work: Workload, config: PretrainedConfig, depth: Depth, tape: Tape, leave_if_stopped: Callable[[], None]) -> Training:
@@ -114,12 +124,12 @@ def _training(work: Workload, config: PretrainedConfig, depth: Depth, tape: Tape
     head = "score" if run.objective.kind == "reward" else "causal"
     loading = Loading(work.precision.weights, str(run.model.attention), head, quantization_of(run), work.card.is_accelerator)
     model: PreTrainedModel | PeftModel = load_shapes(config, loading, tape, depth.weight)
-    _mark_passes(cast("PreTrainedModel", model), work, tape)
+    _mark_passes(model, work, tape)
     tape.begin("prepare")
     since = len(tape.events)
     if run.method.kind == "full" or head == "score":
-        prepare_base(run.model_copy(update={"model": run.model.model_copy(update={"added_tokens": ()})}), cast("PreTrainedModel", model), tokenizer)
-    adapter = None if run.method.kind == "full" else lora_config(run, cast("PreTrainedModel", model), head)
+        prepare_base(run, model, tokenizer)
+    adapter = None if run.method.kind == "full" else lora_config(run, model, head)
     if head == "score":
         from peft import get_peft_model
 
@@ -127,7 +137,7 @@ def _training(work: Workload, config: PretrainedConfig, depth: Depth, tape: Tape
 
         tell_padding(model, tokenizer)
         if adapter is not None:
-            model, adapter = cast("PeftModel", get_peft_model(cast("PreTrainedModel", model), adapter)), None
+            model, adapter = cast("PeftModel", get_peft_model(model, adapter)), None
     rows = run.training.global_batch_size * NUM_STEPS
     training = make_training(
         Parts(
@@ -138,25 +148,33 @@ def _training(work: Workload, config: PretrainedConfig, depth: Depth, tape: Tape
             peft_config=adapter,
             device=replace(work.device, kind="cpu"),
             precision=work.precision,
-            data=made_data(run, work.longest, rows, cast("int", run.training.micro_batch_size)),
+            data=made_data(run, work.longest, rows, 0 if _skips_evaluation(run) else cast("int", run.training.micro_batch_size)),
             store=store,
             events=events,
-            callbacks=(_Watch(tape, leave_if_stopped),),
+            callbacks=(_Watch(tape, leave_if_stopped, evaluates=not _skips_evaluation(run)),),
             is_new=False,
             start=AdapterStart(run, None),
         )
     )
     tape.settle(since)
+    if work.beside_bytes:
+        tape.hold(work.beside_bytes, "auxiliary_models")
     _name_parameters(training, tape)
     return training
+
+
+def _skips_evaluation(config: RunConfig) -> bool:
+    """Where an evaluation's numbers depend on labels that are not there, or it samples; a training step needs more in any case."""
+    return config.objective.kind in {"kto", *REWARDED}
 
 
 class _Watch(TrainerCallback):
     """Says which part of a step begins, and keeps everything from the disk."""
 
-    def __init__(self, tape: Tape, leave_if_stopped: Callable[[], None]) -> None:
+    def __init__(self, tape: Tape, leave_if_stopped: Callable[[], None], *, evaluates: bool) -> None:
         self._tape = tape
         self._leave_if_stopped = leave_if_stopped
+        self._evaluates = evaluates
 
     def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
         """The forward pass."""
@@ -165,6 +183,7 @@ class _Watch(TrainerCallback):
 
     def on_substep_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
         """The next micro-batch."""
+        self._leave_if_stopped()
         self._tape.begin("forward")
 
     def on_pre_optimizer_step(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
@@ -183,7 +202,7 @@ class _Watch(TrainerCallback):
         """One evaluation, at the end; no checkpoint."""
         self._tape.begin("evaluation")
         control.should_save = False
-        control.should_evaluate = state.global_step >= NUM_STEPS
+        control.should_evaluate = self._evaluates and state.global_step >= NUM_STEPS
 
 
 def _mark_passes(model: PreTrainedModel, work: Workload, tape: Tape) -> None:
@@ -212,7 +231,7 @@ def _mark_passes(model: PreTrainedModel, work: Workload, tape: Tape) -> None:
         workspace("backward")
         tape.begin("blocks")
 
-    decoder = cast("torch.nn.Module", model.base_model)
+    decoder = model.base_model
     decoder.register_forward_pre_hook(before)
     decoder.register_forward_hook(after)
     for number, block in enumerate(blocks_of(model)):

@@ -18,13 +18,18 @@ from desktop_ft.engine.dry_run.tape import Tape
 
 
 @contextlib.contextmanager
-def made_answers(tape: Tape) -> Generator[None]:
-    """`generate` as the memory sees it, as long as the context lives."""
+def made_answers(tape: Tape, times: int = 1) -> Generator[None]:
+    """`generate` as the memory sees it, as long as the context lives.
+
+    Args:
+        tape: Where it is noted.
+        times: How many of the run's answers each row stands for.
+    """
 
     def generate(model: Any, input_ids: torch.Tensor | None = None, **settings: Any) -> torch.Tensor:  # noqa: ANN401 - transformers' signature
         assert input_ids is not None
         tape.begin("sampling")
-        answers = _sample(model, input_ids, settings, tape)
+        answers = _sample(model, input_ids, times, settings, tape)
         tape.begin("scoring")
         return answers
 
@@ -32,8 +37,10 @@ def made_answers(tape: Tape) -> Generator[None]:
         yield
 
 
-def _sample(model: Any, input_ids: torch.Tensor, settings: dict[str, Any], tape: Tape) -> torch.Tensor:  # noqa: ANN401
-    rows, width = input_ids.shape
+def _sample(model: Any, input_ids: torch.Tensor, times: int, settings: dict[str, Any], tape: Tape) -> torch.Tensor:  # noqa: ANN401
+    num_asked, width = input_ids.shape
+    rows = times * num_asked
+    input_ids = input_ids.repeat(times, 1)
     config = settings.get("generation_config") or model.generation_config
     length = int(config.max_new_tokens)
     with torch.no_grad():
@@ -51,7 +58,7 @@ def _sample(model: Any, input_ids: torch.Tensor, settings: dict[str, Any], tape:
             _draw(out.logits[:, -1])
             del out
         del cache
-    return torch.ones((rows, width + length), dtype=torch.long)
+    return torch.ones((num_asked, width + length), dtype=torch.long)
 
 
 def _draw(logits: torch.Tensor) -> torch.Tensor:
@@ -66,14 +73,14 @@ def _grow(cache: DynamicCache, num_tokens: int, tape: Tape) -> None:
         return
     layers = [layer for layer in cast("Any", cache).layers if getattr(layer, "keys", None) is not None]
     held: list[list[int]] = []
+    start = 0
     sizes: list[list[int]] = []
     for layer in layers:
         sizes.append([part.nbytes // part.shape[-2] for part in (layer.keys, layer.values)])
-        width = layer.keys.shape[-2]
+        start = layer.keys.shape[-2]
         layer.keys, layer.values = layer.keys[..., :0, :].clone(), layer.values[..., :0, :].clone()
         tape.layer = len(held)
-        held.append([tape.hold(size * width, "activations") for size in sizes[-1]])
-    start = width if layers else 0
+        held.append([tape.hold(size * start, "activations") for size in sizes[-1]])
     for token in range(1, num_tokens + 1):
         for number in range(len(layers)):
             tape.layer = number

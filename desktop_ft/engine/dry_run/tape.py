@@ -1,9 +1,12 @@
 """What a dry run takes and gives back, as the allocator will see it, and what each piece is for."""
 
+# pyright: reportPrivateUsage=false
+# What torch and transformers do inside is replaced or asked here, and has no public name.
+
 from __future__ import annotations
 
 import weakref
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Final
 
@@ -29,12 +32,11 @@ class Tape:
         self.layer: int | None = None
         """The block that is at work."""
         self.kinds: dict[int, str] = {}
-        self.outside_bytes = 0
-        """Taken past torch's allocator: paged optimizer states."""
+        self.outside: dict[int, int] = {}
+        """Bytes of what is taken past torch's allocator: paged optimizer states."""
         self._blocks: dict[int, int] = {}
         self._next = 0
         self._logit_widths = {width for width in logit_widths if width >= SMALLEST_LOGITS}
-        self._outside: set[int] = set()
         self._placed: dict[int, int] = {}
         self._is_outside = False
         self._is_paused = False
@@ -48,8 +50,7 @@ class Tape:
         block = self._new()
         self._blocks[key] = block
         if self._is_outside:
-            self.outside_bytes += storage.nbytes()
-            self._outside.add(block)
+            self.outside[block] = storage.nbytes()
         else:
             if tensor.ndim and tensor.shape[-1] in self._logit_widths:
                 self.kinds[block] = "logits"
@@ -63,7 +64,7 @@ class Tape:
     def _give_back(self, key: int, block: int) -> None:
         if self._blocks.get(key) == block:
             del self._blocks[key]
-        if block not in self._outside:
+        if block not in self.outside:
             self._write(Free(block))
 
     def _new(self) -> int:
@@ -101,6 +102,14 @@ class Tape:
         block = None if tensor is None else self._blocks.get(tensor.untyped_storage()._cdata)
         if block is not None and layer is not None:
             self._placed[block] = layer
+
+    def outside_bytes(self, weight: Callable[[int | None], int]) -> int:
+        """Of the whole model.
+
+        Args:
+            weight: How many of the whole model's blocks a block stands for.
+        """
+        return sum(num_bytes * weight(self._placed.get(block)) for block, num_bytes in self.outside.items())
 
     def settle(self, since: int) -> None:
         """Of what was written since then keep only what is still held: making a trainer copies and casts, which is no peak."""

@@ -3,6 +3,9 @@
 The answers take the path of a usual step: a mask selects everything, a number is 1, nothing is NaN.
 """
 
+# pyright: reportPrivateUsage=false
+# What torch and transformers do inside is replaced or asked here, and has no public name.
+
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence

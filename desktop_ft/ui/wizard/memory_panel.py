@@ -15,6 +15,7 @@ from desktop_ft.ui.kit.layout import VerticalScrollPage, column, frame, row, rul
 from desktop_ft.ui.kit.memory import MemoryBar, MemoryList, MemoryPart
 from desktop_ft.ui.kit.text import GIB, ElidedLabel, Label, format_gib, format_number, number_label
 from desktop_ft.ui.kit.theme import theme_manager
+from desktop_ft.ui.wizard.exact_box import ExactBox
 from desktop_ft.ui.wizard.page import see_through
 from desktop_ft.ui.wizard.words import choice_word, setting_name, value_at
 
@@ -72,12 +73,13 @@ class MemoryPanel(QWidget):
         self.sentence = Label("", "caption", "2", wrap=True)
         self.levers = PairList(self.tr("What would change it"))
         self.sureness = PairList(self.tr("How sure is it?"))
+        self.exact = ExactBox(model)
         self._peak_box = QWidget()
         self._peak_box.setLayout(column(rule(), row(self.peak_words, None, self.peak), row(self.left_words, None, self.left), gap=8))
         content = column(
             row(Label(self.tr("Memory"), "section"), None, self.chip),
             row(self.figure, self.spread, None, self.free),
-            self.bar, 4, self.bill, self._peak_box, self.sentence, 2, self.levers, self.sureness, None,
+            self.bar, 4, self.bill, self._peak_box, self.sentence, 2, self.levers, self.sureness, self.exact, None,
             gap=8, pad=(16, 16, 16, 16),
         )  # fmt: skip
         scroll = VerticalScrollPage(content, name=self.tr("Memory"))
@@ -121,6 +123,7 @@ class MemoryPanel(QWidget):
         at_review = self._page == "review"
         self.levers.set_pairs([] if bill is None or at_review else self._levers(bill))
         self.sureness.set_pairs([] if bill is None or not at_review else self._sureness(bill))
+        self.exact.set_offered(at_review and bill is not None)
 
     def _show_device(self) -> None:
         device = self._model.device
