@@ -35,7 +35,8 @@ FormatName = Literal[
 ]
 FORMATS: tuple[FormatName, ...] = get_args(FormatName)
 AUTO = "auto"
-_SAMPLED_ROWS = 200
+SAMPLED_ROWS = 200
+"""Rows by which a format is recognised."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,7 @@ def detect_format(rows: Sequence[Mapping[str, object]], columns: Mapping[str, st
     Raises:
         DesktopFtError: ``data_format_undetected`` if no format fits half of the rows.
     """
-    sample = rows[:_SAMPLED_ROWS]
+    sample = rows[:SAMPLED_ROWS]
     names = tuple(dict.fromkeys(name for row in sample for name in row))
     for spec in _SPECS:
         found = _columns_for(spec, names, columns or {})
@@ -178,7 +179,7 @@ def resolve_format(rows: Sequence[Mapping[str, object]], name: str, columns: Map
     Raises:
         DesktopFtError: ``data_format_undetected``, ``data_format_name_unknown``, ``data_columns_unknown`` or ``data_columns_missing``.
     """
-    names = tuple(dict.fromkeys(column for row in rows[:_SAMPLED_ROWS] for column in row))
+    names = tuple(dict.fromkeys(column for row in rows[:SAMPLED_ROWS] for column in row))
     _check_mapping(columns, names)
     if name == AUTO:
         return detect_format(rows, columns)

@@ -8,7 +8,7 @@ from typing import cast
 
 from desktop_ft.core.data.read import malformed_row
 from desktop_ft.core.data.records import Message
-from desktop_ft.core.data.text_source import has_bad_characters
+from desktop_ft.core.data.rows import has_bad_characters
 from desktop_ft.core.errors import DesktopFtError
 
 _ROLES = {
