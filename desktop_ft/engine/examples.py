@@ -78,7 +78,7 @@ def to_dataset(examples: Sequence[TokenisedExample]) -> Dataset:
     """Ids and labels in the order of the examples; TRL's collator takes both as they are."""
     ids = (example.compact_ids() for example in examples)
     labels = (example.compact_labels() for example in examples)
-    return Dataset(cast("Any", pa.Table.from_arrays([_lists(ids), _lists(labels)], names=["input_ids", "labels"]))))
+    return Dataset(cast("Any", pa.Table.from_arrays([_lists(ids), _lists(labels)], names=["input_ids", "labels"])))
 
 
 def _lists(rows: Iterator[array[int]]) -> Any:  # noqa: ANN401 - pyarrow's types do not know nested columns

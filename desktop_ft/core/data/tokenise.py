@@ -113,8 +113,8 @@ def tokenise(example: Example, tokenizer: ModelTokenizer, *, max_length: int | N
         DesktopFtError: ``chat_template_missing``, ``eos_token_missing``, or what the template raises.
     """
     match example:
-        case Conversation(messages):
-            ids, is_learnt = _conversation(messages, tokenizer, assistant_only_loss)
+        case Conversation(messages, tools):
+            ids, is_learnt = _conversation(messages, tokenizer, assistant_only_loss, tools)
         case PromptCompletion(str() as prompt, str() as completion):
             ids, is_learnt = _text_pair(prompt, _ended(completion, tokenizer), tokenizer)
         case PromptCompletion(tuple() as prompt, tuple() as completion):
@@ -138,8 +138,10 @@ def naming_row(number: int) -> Generator[None]:
         raise DesktopFtError(error.code, error.title, f"Row {number}: {error.message}", error.hint) from error
 
 
-def _conversation(messages: tuple[Message, ...], tokenizer: ModelTokenizer, assistant_only: bool) -> tuple[list[int], list[bool]]:
-    template = template_of(tokenizer)
+def _conversation(
+    messages: tuple[Message, ...], tokenizer: ModelTokenizer, assistant_only: bool, tools: str = ""
+) -> tuple[list[int], list[bool]]:
+    template = template_of(tokenizer).with_tools(tools)
     if not assistant_only:
         ids = tokenizer.encode(template.render(messages), add_special_tokens=False).ids
         return ids, [True] * len(ids)

@@ -220,7 +220,7 @@ def _is_truncated(view: View) -> bool:
 
 def _turns_of(example: Example) -> Sequence[Message]:
     match example:
-        case Conversation(messages):
+        case Conversation(messages, _):
             return messages
         case PlainText(text):
             return (Message("text", text),)
@@ -241,4 +241,4 @@ def _as_turns(role: str, part: _Part) -> tuple[Message, ...]:
 
 
 def _plain(turns: Sequence[Message]) -> list[dict[str, str]]:
-    return [{"role": turn.role, "content": turn.content} for turn in turns]
+    return [{"role": turn.role, "content": "\n".join(filter(None, (turn.content, turn.extra)))} for turn in turns]

@@ -16,14 +16,14 @@ from desktop_ft.ui.kit.layout import column, grid, row
 from desktop_ft.ui.kit.text import Label
 from desktop_ft.ui.wizard.words import format_name
 
-_PAIRS: Final = ("preference", "sharegpt_preference")
+_PAIRS: Final = ("preference", "hh_rlhf", "ultrafeedback", "sharegpt_preference", "alpaca_preference", "ranked")
 _ANSWERS: Final = ("messages", "sharegpt", "alpaca", "prompt_completion", "qa")
 _FITTING: Final[Mapping[Signal, tuple[str, ...]]] = {
     "answers": (*_ANSWERS, "text", *_PAIRS, "kto"),
     "text": ("text",),
     "pairs": _PAIRS,
     "judgments": ("kto", *_PAIRS),
-    "prompts": ("prompts", *_ANSWERS, *_PAIRS, "kto"),
+    "prompts": ("prompts", "rl", *_ANSWERS, *_PAIRS, "kto"),
 }
 
 
