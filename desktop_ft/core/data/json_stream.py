@@ -32,6 +32,8 @@ _BRACKET: Final = re.compile(r'["{}\[\]]')
 _IN_STRING: Final = re.compile(r'["\\]')
 _NEAR_THE_END: Final = 64
 """An error this close to the end of the buffer may be a value that goes on."""
+_INSIDE_A_STRING: Final = ("Invalid control character", "Invalid \\")
+"""Errors after which the brackets still tell where the row ends."""
 _MOST_DEPTH: Final = 4
 _ROW_KEYS: Final = ("data", "rows", "train", "training", "examples", "records", "instances", "items", "samples", "entries", "dataset")
 """Keys under which lists of rows stand, the most usual first."""
@@ -129,6 +131,8 @@ class _Text:
                 if len(self._buffer) - self._at > MAX_ROW_BYTES and is_open:
                     return self._passed_over(TOO_LONG)
                 if not is_open or not self._fill():
+                    if error.msg.startswith(_INSIDE_A_STRING):
+                        return self._passed_over(f"it is not whole JSON: {error.msg}.")
                     raise _BrokenError(error.msg) from error
             except ValueError as error:
                 return self._passed_over(f"it is not usable JSON: {error}.")
