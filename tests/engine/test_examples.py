@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import pytest
 from datasets import Dataset
 from trl.data_utils import pack_dataset
@@ -29,5 +27,5 @@ def test_the_numbers_are_those_of_plain_lists(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize("strategy", ["bfd", "wrapped"])
 def test_packed_rows_are_those_of_plain_lists(strategy: str) -> None:
-    ours, theirs = (cast("Dataset", pack_dataset(each, 10, strategy)).to_dict() for each in (to_dataset(ROWS), _as_lists()))
+    ours, theirs = (pack_dataset(each, 10, strategy).to_dict() for each in (to_dataset(ROWS), _as_lists()))
     assert ours == theirs

@@ -7,7 +7,6 @@ import io
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -56,7 +55,7 @@ SEEDS: dict[str, bytes] = {
     "a.txt": "één\n\ntwee\n".encode(),
     "u.jsonl": _JSONL.encode("utf-16"),
     "a.jsonl.gz": gzip.compress(_JSONL.encode(), mtime=0),
-    "a.jsonl.zst": cast("bytes", pa.compress(_JSONL.encode(), codec="zstd", asbytes=True)),
+    "a.jsonl.zst": pa.compress(_JSONL.encode(), codec="zstd", asbytes=True),
     "a.parquet": _table(lambda table, sink: pq.write_table(table, sink)),
     "a.arrow": _table(_write_arrow),
     "b.arrow": _table(_write_stream),
