@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Final, cast
 
 import typer
@@ -22,6 +23,7 @@ FileArgument = Annotated[str, typer.Argument(metavar="FILE", help="A file of exa
 ObjectiveOption = Annotated[str | None, typer.Option(help="What it is to teach: sft, dpo ... Without it: that for which the file is made.")]
 FormatOption = Annotated[str, typer.Option("--format", help="How the rows are laid out; auto: recognised from the columns.")]
 ColumnsOption = Annotated[list[str] | None, typer.Option("--column", metavar="ROLE=COLUMN", help="Which column plays a role.")]
+MapOption = Annotated[list[str] | None, typer.Option("--map", metavar="ROLE=COLUMN", help="Which column is what, as chosen=good.")]
 
 
 @app.command("inspect")
@@ -67,6 +69,36 @@ def view(
         note(f"Note: {result['inexact_reason']}")
     for row in cast("list[Mapping[str, object]]", result["rows"]):
         _show_row(row)
+
+
+@app.command("convert")
+def convert(
+    file: FileArgument,
+    out_file: Annotated[Path, typer.Argument(metavar="OUT", help="The new file: .jsonl, .json, .csv or .parquet.")],
+    to: Annotated[str, typer.Option("--to", help="messages, prompt_completion, text, preference, kto, prompts or rl.")],
+    mapped: Annotated[
+        list[str] | None, typer.Option("--map", metavar="ROLE=COLUMN", help="Which column plays a role, as chosen=good.")
+    ] = None,
+    format_name: FormatOption = "auto",
+    model: Annotated[str | None, typer.Option(help="Whose chat template writes conversations as text: folder, Hub id or demo.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a file of examples in another format; the file itself stays as it is."""
+    payload = _payload(file, model, format_name, mapped, None)
+    result = run_task("convert", {**payload, "out": str(out_file.expanduser().absolute()), "to": to, "overwrite": overwrite}, _WORK_SECONDS)
+    if as_json:
+        print_json(result)
+        return
+    say(f"{result['path']}: {result['num_written']} rows, {result['format']} to {result['to']}")
+    for words in cast("list[str]", result["notes"]):
+        note(words)
+    if result["num_unwanted"]:
+        note(f"{result['num_unwanted']} rows say nothing in {result['to']}: answers marked bad, or answers that are equally good.")
+    if result["num_left_out"]:
+        note(f"{result['num_left_out']} of {result['num_rows']} rows could not be converted:")
+    for problem in cast("list[Mapping[str, object]]", result["problems"]):
+        note(f"  row {cast('int', problem['row']) + 1}: {problem['reason']}")
 
 
 def _payload(file: str, model: str | None, format_name: str, columns: list[str] | None, objective: str | None) -> dict[str, object]:

@@ -100,7 +100,10 @@ def check_data(config: RunConfig, model: ModelInfo) -> DataFacts:
 
 
 def _check_file(path: Path) -> None:
-    if not path.is_file():
+    if not path.exists():
         raise DesktopFtError(
-            "data_file_missing", "The data file is missing", f"There is no file {path}.", "Check the path, or choose the file again."
+            "data_file_missing",
+            "The data file is missing",
+            f"There is no file or folder {path}.",
+            "Check the path, or choose the file again.",
         )

@@ -135,10 +135,49 @@ def _check(payload: Payload) -> object:
     }
 
 
-TASKS: Mapping[str, Callable[[Payload], object]] = {"inspect": _inspect, "view": _view, "check": _check}
+def _convert(payload: Payload) -> object:
+    from desktop_ft.core.data.export import convert_file
+
+    converted = convert_file(
+        _path(payload, "path"),
+        _path(payload, "out"),
+        _text(payload, "to", ""),
+        format_name=_text(payload, "format", "auto"),
+        columns=_columns(payload),
+        tokenizer=_tokenizer(payload),
+        overwrite=payload.get("overwrite") is True,
+    )
+    return converted.to_dict()
+
+
+def _preview(payload: Payload) -> object:
+    """The first rows as a format and a mapping of columns read them."""
+    from desktop_ft.core.data.preview import preview_rows
+
+    return preview_rows(_path(payload, "path"), _text(payload, "format", "auto"), _columns(payload), _optional_int(payload, "rows") or 3)
+
+
+def _index(payload: Payload) -> object:
+    """Pass over a large file once, so that any of its rows can be shown at once."""
+    from desktop_ft.core.data.index import indexed
+    from desktop_ft.core.data.source import RowSource
+
+    index = indexed(RowSource(_path(payload, "path")))
+    return {"num_rows": index.num_rows, "num_malformed": index.num_malformed, "columns": list(index.columns)}
+
+
+TASKS: Mapping[str, Callable[[Payload], object]] = {
+    "inspect": _inspect,
+    "view": _view,
+    "check": _check,
+    "convert": _convert,
+    "preview": _preview,
+    "index": _index,
+}
 """Tasks by name. Payload of all: path, model_dir, added_tokens, max_length, format, columns, fixes, objective (inspect and
 view: None for what the file is made for); view also rows, only and assistant_only_loss;
-check also eval_path, fraction, seed and assistant_only_loss."""
+check also eval_path, fraction, seed and assistant_only_loss. convert takes path, out, to, format, columns, overwrite, and model_dir
+for text; preview path, format, columns and rows; index path."""
 
 
 def _path(payload: Payload, name: str) -> Path:

@@ -34,6 +34,11 @@ class Workspace:
         return self.home / "labeling"
 
     @property
+    def data_cache(self) -> Path:
+        """What was found out about data files and can be found out again."""
+        return self.home / "cache" / "data"
+
+    @property
     def settings_file(self) -> Path:
         """Preferences of the program."""
         return self.home / "settings.json"

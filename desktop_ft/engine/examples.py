@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import time
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from itertools import islice
+from typing import Any, Final, cast
 
+import numpy as np
+import pyarrow as pa
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
@@ -22,6 +26,7 @@ from desktop_ft.core.events import Progress, WarningRaised
 from desktop_ft.core.preflight import resolve_data
 
 _NUM_COMPARED: Final = 64
+_CHUNK_ROWS: Final = 4096
 _SECONDS_BETWEEN_PROGRESS: Final = 0.5
 
 
@@ -71,7 +76,21 @@ def are_chats(data: TrainingData) -> bool:
 
 def to_dataset(examples: Sequence[TokenisedExample]) -> Dataset:
     """Ids and labels in the order of the examples; TRL's collator takes both as they are."""
-    return Dataset.from_dict({"input_ids": [example.input_ids for example in examples], "labels": [example.labels for example in examples]})
+    ids = (example.compact_ids() for example in examples)
+    labels = (example.compact_labels() for example in examples)
+    return Dataset(cast("Any", pa.Table.from_arrays([_lists(ids), _lists(labels)], names=["input_ids", "labels"])))
+
+
+def _lists(rows: Iterator[array[int]]) -> Any:  # noqa: ANN401 - pyarrow's types do not know nested columns
+    """Lists of numbers as an Arrow column, without a Python object for each number."""
+    arrow = cast("Any", pa)
+    kind = arrow.list_(arrow.int32())
+    chunks: list[Any] = []
+    while chunk := list(islice(rows, _CHUNK_ROWS)):
+        ends = np.cumsum([0, *map(len, chunk)], dtype=np.int32)
+        values = np.concatenate([np.frombuffer(row, dtype=np.int32) for row in chunk]) if ends[-1] else np.zeros(0, np.int32)
+        chunks.append(arrow.ListArray.from_arrays(arrow.array(ends), arrow.array(values), type=kind))
+    return arrow.chunked_array(chunks, type=kind)
 
 
 @dataclass(frozen=True)

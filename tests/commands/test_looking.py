@@ -131,6 +131,31 @@ def test_a_column_can_be_named(desktop_ft: Run, tmp_path: Path) -> None:
     assert desktop_ft("data", "inspect", path, "--column", "prompt", "--json").error["code"] == "usage"
 
 
+def test_a_file_is_converted_and_what_is_left_out_is_said(desktop_ft: Run, tmp_path: Path) -> None:
+    path = write_rows(tmp_path / "a.jsonl", [{"q": "Hi", "good": "a", "bad": "b"}, {"q": "Ho", "good": "a", "bad": None}])
+    arguments = (
+        "data",
+        "convert",
+        path,
+        tmp_path / "b.csv",
+        "--to",
+        "preference",
+        "--map",
+        "prompt=q",
+        "--map",
+        "chosen=good",
+        "--map",
+        "rejected=bad",
+    )
+    result = desktop_ft(*arguments)
+    assert (result.status, "1 rows, preference to preference" in result.out) == (0, True)
+    assert "row 2: rejected is missing or null." in result.err
+    assert (tmp_path / "b.csv").read_text(encoding="utf-8").splitlines() == ["prompt,chosen,rejected", "Hi,a,b"]
+    assert desktop_ft(*arguments, "--json").error["code"] == "data_output_unusable"
+    found = desktop_ft(*arguments, "--json", "--overwrite").json
+    assert (found["num_rows"], found["num_written"], found["problems"]) == (2, 1, [{"row": 1, "reason": "rejected is missing or null."}])
+
+
 # --- models and doctor -----------------------------------------------------------------------------------------------
 
 

@@ -121,3 +121,21 @@ def test_core_data_needs_no_heavy_library() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60, cwd=Path(worker_client.__file__).parents[2]
     )
     assert child.stdout.strip() == "[]"
+
+
+def test_preview_convert_and_index(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    rows = [{"q": "Hi", "answers": [{"text": "a", "score": 1}, {"text": "b", "score": 2.5}]}, {"q": None, "answers": []}]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    payload = {"path": str(path), "format": "ranked", "columns": {"prompt": "q"}}
+    preview = run_task("preview", payload, 60.0)
+    assert preview["columns"] == {"prompt": "q", "answers": "answers"}
+    assert preview["rows"] == [
+        {"row": 0, "lines": [["prompt", "Hi"], ["score 2.5", "b"], ["score 1", "a"]], "problem": None},
+        {"row": 1, "lines": [], "problem": "Row 2: answers should be a list of at least two answers."},
+    ]
+    out = tmp_path / "b.jsonl"
+    done = run_task("convert", {**payload, "out": str(out), "to": "preference"}, 60.0)
+    assert (done["num_written"], done["num_left_out"]) == (1, 1)
+    assert json.loads(out.read_text(encoding="utf-8")) == {"prompt": "Hi", "chosen": "b", "rejected": "a"}
+    assert run_task("index", {"path": str(path)}, 60.0) == {"num_rows": 2, "num_malformed": 0, "columns": ["q", "answers"]}

@@ -24,7 +24,22 @@ OptimizerName = Literal[
     "auto", "adamw_torch_fused", "adamw_torch", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit", "adafactor", "sgd"
 ]
 DataFormatName = Literal[
-    "auto", "messages", "sharegpt", "alpaca", "prompt_completion", "qa", "text", "preference", "sharegpt_preference", "kto", "prompts"
+    "auto",
+    "messages",
+    "sharegpt",
+    "alpaca",
+    "prompt_completion",
+    "qa",
+    "text",
+    "preference",
+    "hh_rlhf",
+    "ultrafeedback",
+    "sharegpt_preference",
+    "alpaca_preference",
+    "ranked",
+    "kto",
+    "prompts",
+    "rl",
 ]
 DataFixName = Literal["drop_malformed_rows", "drop_exact_duplicates", "drop_empty_answers", "drop_over_length"]
 

@@ -7,20 +7,60 @@ from typing import cast
 
 from desktop_ft.core.data.read import malformed_row
 from desktop_ft.core.data.records import Conversation, Example, Message, PlainText, PromptCompletion
-from desktop_ft.core.data.turns import as_turns, holds_from_value, holds_role_content, require_answer, to_messages, to_text, with_system
+from desktop_ft.core.data.turns import (
+    are_alternating,
+    as_turns,
+    holds_from_value,
+    holds_role_content,
+    require_answer,
+    to_messages,
+    to_text,
+    tools_of,
+    with_system,
+)
 
 Columns = Mapping[str, object]
 
 
 def messages_example(columns: Columns, number: int) -> Example:
-    """OpenAI's shape: turns with role and content."""
-    return Conversation(require_answer(to_messages(columns.get("messages"), number, "messages"), number))
+    """OpenAI's shape: turns with role and content, perhaps tools; the order of the turns is the template's business."""
+    messages = require_answer(to_messages(columns.get("messages"), number, "messages"), number)
+    return Conversation(messages, tools_of(columns.get("tools"), number))
 
 
 def sharegpt_example(columns: Columns, number: int) -> Example:
-    """ShareGPT's shape: turns with from and value, perhaps a system column."""
-    messages = to_messages(columns.get("conversations"), number, "conversations")
-    return Conversation(require_answer(with_system(messages, columns.get("system"), number), number))
+    """ShareGPT's shape: turns with from and value, or bare texts of user and assistant in turn; perhaps a system and a tools column.
+
+    Such files are gathered from pages and their turns are often torn: turns of one speaker that follow each other are joined by a blank
+    line; an assistant that nobody asked and a system message behind the start are refused.
+    """
+    turns = as_turns(columns.get("conversations"))
+    if are_alternating(turns):
+        turns = [{"from": ("human", "gpt")[index % 2], "value": text} for index, text in enumerate(turns or ())]
+    messages = in_turn(to_messages(turns, number, "conversations"), number)
+    return Conversation(
+        require_answer(with_system(messages, columns.get("system"), number), number), tools_of(columns.get("tools"), number)
+    )
+
+
+def in_turn(messages: tuple[Message, ...], number: int) -> tuple[Message, ...]:
+    """Turns with the torn ones joined.
+
+    Raises:
+        DesktopFtError: ``data_row_malformed`` where the order makes no sense.
+    """
+    joined: list[Message] = []
+    for index, message in enumerate(messages, start=1):
+        last = joined[-1] if joined else None
+        if message.role == "system" and last is not None and last.role != "system":
+            raise malformed_row(number, f"turn {index} is a system message in the middle; it belongs at the start.")
+        if message.role == "assistant" and (last is None or last.role == "system"):
+            raise malformed_row(number, f"turn {index} is the assistant's, and nobody has asked before it.")
+        if last is not None and last.role == message.role != "tool" and not last.extra and not message.extra:
+            joined[-1] = Message(last.role, "\n\n".join(filter(None, (last.content, message.content))))
+        else:
+            joined.append(message)
+    return tuple(joined)
 
 
 def alpaca_example(columns: Columns, number: int) -> Example:
@@ -28,7 +68,7 @@ def alpaca_example(columns: Columns, number: int) -> Example:
     instruction = to_text(columns.get("instruction"), number, "instruction")
     question = question_text(instruction, columns.get("input"), number)
     answer = to_text(columns.get("output"), number, "output")
-    messages = (*_history(columns.get("history"), number), Message("user", question), Message("assistant", answer))
+    messages = (*history_turns(columns.get("history"), number), Message("user", question), Message("assistant", answer))
     return Conversation(with_system(messages, columns.get("system"), number))
 
 
@@ -69,7 +109,12 @@ def is_chat(value: object) -> bool:
     return holds_role_content(turns) or holds_from_value(turns)
 
 
-def _history(value: object, number: int) -> tuple[Message, ...]:
+def history_turns(value: object, number: int) -> tuple[Message, ...]:
+    """Earlier turns out of a list of [question, answer] pairs.
+
+    Raises:
+        DesktopFtError: ``data_row_malformed``.
+    """
     if value in (None, "", []):
         return ()
     pairs = as_turns(value)

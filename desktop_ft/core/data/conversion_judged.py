@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, cast
 
-from desktop_ft.core.data.conversion import Columns, is_chat, question_text
+from desktop_ft.core.data.conversion import Columns, history_turns, is_chat, question_text
 from desktop_ft.core.data.read import malformed_row
 from desktop_ft.core.data.records import Example, Judged, Message, Preference, Task
 from desktop_ft.core.data.transcript import shared_prompt_length
@@ -29,7 +29,7 @@ def preference_example(columns: Columns, number: int) -> Example:
     """A better and a worse answer to one prompt, which stands apart or is what both begin with."""
     if columns.get("prompt") is None:
         return _pair_without_prompt(columns, number)
-    prompt = _prompt(columns, number)
+    prompt = prompt_of(columns, number)
     return _pair(prompt, columns, number)
 
 
@@ -39,12 +39,39 @@ def sharegpt_preference_example(columns: Columns, number: int) -> Example:
     return _pair(before, columns, number)
 
 
+def alpaca_preference_example(columns: Columns, number: int) -> Example:
+    """An instruction with a better and a worse answer: in columns of their own, or as a list of two, the better first."""
+    by_role = {**columns, "prompt": columns.get("instruction")}
+    if columns.get("chosen") is None and columns.get("rejected") is None:
+        output = as_turns(columns.get("output"))
+        if output is None or len(output) != 2:
+            raise malformed_row(number, "output should be a list of two answers, the better one first.")
+        by_role = {**by_role, "chosen": output[0], "rejected": output[1]}
+    before = history_turns(columns.get("history"), number)
+    if not before:
+        return preference_example(by_role, number)
+    asked = prompt_of(by_role, number)
+    turns = asked if not isinstance(asked, str) else (Message("user", asked),)
+    system = tuple(turn for turn in turns if turn.role == "system")
+    return preference_example({**by_role, "input": None, "system": None, "prompt": _plain((*system, *before, turns[-1]))}, number)
+
+
+def hh_rlhf_example(columns: Columns, number: int) -> Example:
+    """Anthropic's shape: two transcripts (Human: ... Assistant: ...) that share all but the last answer."""
+    return _pair_without_prompt({"chosen": columns.get("chosen"), "rejected": columns.get("rejected")}, number)
+
+
+def are_transcripts(chosen: object, rejected: object) -> bool:
+    """Whether both are transcripts that share a question."""
+    return isinstance(chosen, str) and isinstance(rejected, str) and shared_prompt_length(chosen, rejected) is not None
+
+
 def kto_example(columns: Columns, number: int) -> Example:
     """One answer marked good or bad."""
     is_good = as_label(columns.get("label"))
     if is_good is None:
         raise malformed_row(number, f"label is {columns.get('label')!r}; it should say good or bad (true or false, 1 or 0, up or down).")
-    prompt, completion = _prompt(columns, number), columns.get("completion")
+    prompt, completion = prompt_of(columns, number), columns.get("completion")
     if isinstance(prompt, str) and not is_chat(completion):
         return Judged(prompt, to_text(completion, number, "completion"), is_good)
     before = _as_turns(prompt)
@@ -53,7 +80,7 @@ def kto_example(columns: Columns, number: int) -> Example:
 
 def prompts_example(columns: Columns, number: int) -> Example:
     """A prompt to be answered by the model, perhaps with the right answer; turns behind the last question are not part of it."""
-    prompt, stated = _prompt(columns, number), _stated_answer(columns.get("answer"), number)
+    prompt, stated = prompt_of(columns, number), _stated_answer(columns.get("answer"), number)
     return Task(prompt, stated) if isinstance(prompt, str) else task_of(prompt, number, stated)
 
 
@@ -92,7 +119,8 @@ def lacks_answer(value: object) -> bool:
     return is_chat(value) and turns is not None and speakers(turns) <= {"system", "user"}
 
 
-def _prompt(columns: Columns, number: int) -> str | Turns:
+def prompt_of(columns: Columns, number: int) -> str | Turns:
+    """The prompt as text or turns, with the input behind it and the system text before it."""
     prompt, system = columns.get("prompt"), columns.get("system")
     if is_chat(prompt):
         return with_system(to_messages(prompt, number, "prompt"), system, number)
@@ -143,14 +171,24 @@ def _answer_after(before: Turns, answer: object, number: int, role: str) -> Turn
     return messages[len(before) :] if messages[: len(before)] == before and len(messages) > len(before) else messages
 
 
+def _plain(turns: Turns) -> list[dict[str, str]]:
+    return [{"role": turn.role, "content": turn.content} for turn in turns]
+
+
 def _as_turns(prompt: str | Turns) -> Turns:
     return (Message("user", prompt),) if isinstance(prompt, str) else prompt
 
 
 def _stated_answer(value: object, number: int) -> str | None:
     """The right answer as text; files often give a number."""
+    if isinstance(value, dict):
+        value = cast("Mapping[str, object]", value).get("ground_truth")
+    if isinstance(value, list) and len(cast("list[object]", value)) == 1:
+        value = cast("list[object]", value)[0]
     if value is None:
         return None
+    if isinstance(value, bool):
+        return str(value)
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value) if isinstance(value, int | float) else to_text(value, number, "answer")

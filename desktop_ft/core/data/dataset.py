@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from desktop_ft.core.data.fingerprint import Fingerprint, example_fingerprint, file_fingerprint, prompt_fingerprint
+from desktop_ft.core.data.fingerprint import Fingerprint, data_fingerprint, example_fingerprint, prompt_fingerprint
 from desktop_ft.core.data.fixes import MALFORMED, OVER_LENGTH, Kept, dropped_note, keep, nothing_left
-from desktop_ft.core.data.formats import Detection, resolve_format, to_example
+from desktop_ft.core.data.formats import SAMPLED_ROWS, Detection, resolve_format, to_example
 from desktop_ft.core.data.learning import Learning, in_order, learning_from
 from desktop_ft.core.data.notes import row_notes, source_notes
 from desktop_ft.core.data.prepared import NumberedExample, Options, Progress, Row, Steps, check_learnt, prepare
-from desktop_ft.core.data.read import Rows, read_rows
+from desktop_ft.core.data.read import Rows, malformed_row, none_readable, read_rows
 from desktop_ft.core.data.records import Example
+from desktop_ft.core.data.rows import BadRow
 from desktop_ft.core.data.signals import TOKENISED_HERE, Signal
+from desktop_ft.core.data.source import RowSource
 from desktop_ft.core.data.split import split_indices
 from desktop_ft.core.data.tokenise import TokenisedExample
 from desktop_ft.core.errors import DesktopFtError
@@ -96,10 +99,10 @@ def load_training_data(  # noqa: PLR0913 (the fields of data in run.yaml)
             ``data_wrong_for_objective`` if the file holds nothing of the kind that the objective learns from.
     """
     as_chat = tokenizer.chat_template is not None
-    fingerprints = {"train": file_fingerprint(train)}
+    fingerprints = {"train": _fingerprint(train)}
     source = _learning(train, format, columns, fixes, signal, as_chat=as_chat)
     if eval is not None:
-        fingerprints["eval"] = file_fingerprint(eval)
+        fingerprints["eval"] = _fingerprint(eval)
         learnt, held_out = in_order(source.groups), in_order(_learning(eval, format, columns, fixes, signal, as_chat=as_chat).groups)
     else:
         learnt, held_out = _split(source, fraction, seed, signal)
@@ -113,6 +116,7 @@ def load_training_data(  # noqa: PLR0913 (the fields of data in run.yaml)
     _check_eval(eval, kept_eval)
     kept = [*kept_train, *kept_eval]
     notes = (
+        *RowSource(train).notes,
         *source_notes(source.detection.format, signal, source.num_repeated),
         *filter(None, [dropped_note(sides.dropped)]),
         *row_notes(sides.rows, num_long=sides.num_long, assistant_only_loss=assistant_only_loss and signal == "answers"),
@@ -144,17 +148,38 @@ def load_examples(
         DesktopFtError: As `read.read_rows`, `formats.resolve_format` and `formats.to_example` for the first malformed row;
             ``data_all_dropped``.
     """
+    if not fixes:
+        return _streamed_examples(path, format_name, columns)
     rows: Rows = read_rows(path, strict=MALFORMED not in fixes)
     detection = resolve_format(rows.rows, format_name, columns)
-    if not fixes:
-        numbered = zip(rows.rows, rows.numbers, strict=True)
-        return detection, [(number, to_example(row, number, detection.format, detection.columns)) for row, number in numbered], {}
     kept: Kept = keep(rows, detection.format, detection.columns, fixes)
     if kept.malformed:
         raise _error_of_row(rows, kept.malformed[0].number, detection)
     if not kept.examples:
         raise nothing_left(path.name, kept.dropped)
     return detection, [(index + 1, example) for index, example in kept.examples], dict(kept.dropped)
+
+
+def _streamed_examples(path: Path, format_name: str, columns: Mapping[str, str]) -> tuple[Detection, list[NumberedExample], dict[str, int]]:
+    """Every row, read one by one, so that rows and examples are not in memory together."""
+    rows = _sound_rows(path)
+    first = list(islice(rows, SAMPLED_ROWS))
+    if not first:
+        raise none_readable(path, [])
+    detection = resolve_format([row for _, row in first], format_name, columns)
+    numbered = ((number, to_example(row, number, detection.format, detection.columns)) for number, row in chain(first, rows))
+    return detection, list(numbered), {}
+
+
+def _sound_rows(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
+    for number, row in RowSource(path):
+        if isinstance(row, BadRow):
+            raise malformed_row(number, row.reason, path)
+        yield number, row
+
+
+def _fingerprint(path: Path) -> Fingerprint:
+    return data_fingerprint(path, RowSource(path).files)
 
 
 def _error_of_row(rows: Rows, number: int, detection: Detection) -> DesktopFtError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +43,26 @@ def file_fingerprint(path: Path) -> Fingerprint:
         raise missing_file(path) from error
     except OSError as error:
         raise unreadable_file(path, error.strerror or str(error)) from error
+
+
+def data_fingerprint(path: Path, files: Sequence[Path]) -> Fingerprint:
+    """Hash a data set: the file itself, or of a folder the names and contents of the files that are read.
+
+    Args:
+        path: The file or folder.
+        files: What is read of it, in order.
+
+    Raises:
+        DesktopFtError: As `file_fingerprint`.
+    """
+    if not path.is_dir():
+        return file_fingerprint(path)
+    digest, size_bytes = hashlib.sha256(), 0
+    for file in files:
+        one = file_fingerprint(file)
+        digest.update(f"{file.relative_to(path).as_posix()}\0{one.sha256}\n".encode("utf-8", "surrogateescape"))
+        size_bytes += one.size_bytes
+    return Fingerprint(digest.hexdigest(), size_bytes)
 
 
 def example_fingerprint(example: Example) -> str:

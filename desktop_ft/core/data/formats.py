@@ -6,36 +6,17 @@ by hand. A row becomes the record that is natural to its format; `signals.adapt`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal, get_args
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from desktop_ft.core.data.conversion import (
-    alpaca_example,
-    messages_example,
-    prompt_completion_example,
-    qa_example,
-    sharegpt_example,
-    text_example,
-)
-from desktop_ft.core.data.conversion_judged import (
-    as_label,
-    kto_example,
-    lacks_answer,
-    preference_example,
-    prompts_example,
-    sharegpt_preference_example,
-)
+from desktop_ft.core.data.conversion_judged import as_label
+from desktop_ft.core.data.format_specs import FORMATS, PROMPT_NAMES, SPECS, Spec
 from desktop_ft.core.data.records import Example
-from desktop_ft.core.data.turns import as_turns, holds_from_value, holds_role_content
 from desktop_ft.core.errors import DesktopFtError
 
-FormatName = Literal[
-    "messages", "sharegpt", "alpaca", "prompt_completion", "qa", "text", "preference", "sharegpt_preference", "kto", "prompts"
-]
-FORMATS: tuple[FormatName, ...] = get_args(FormatName)
 AUTO = "auto"
-_SAMPLED_ROWS = 200
+SAMPLED_ROWS = 200
+"""Rows by which a format is recognised."""
 
 
 @dataclass(frozen=True)
@@ -53,95 +34,7 @@ class Detection:
     columns: Mapping[str, str]
 
 
-@dataclass(frozen=True)
-class _Spec:
-    """How one format is recognised: the roles it needs and may have, with the names files give them, most usual first."""
-
-    name: FormatName
-    sentence: str
-    needed: Mapping[str, Sequence[str]]
-    convert: Callable[[Mapping[str, object], int], Example]
-    optional: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
-    fits: Callable[[Mapping[str, object]], bool] = lambda _: True
-
-
-_CHATS = ("messages", "conversations", "conversation", "chat", "dialogue", "dialog", "turns")
-_PROMPTS = ("prompt", "question", "query", "problem", "instruction", *_CHATS)
-_SPECS: tuple[_Spec, ...] = (
-    _Spec(
-        "sharegpt_preference",
-        "turns with from/value, a chosen and a rejected answer",
-        {"conversations": ("conversations", "conversation"), "chosen": ("chosen",), "rejected": ("rejected",)},
-        sharegpt_preference_example,
-        {"system": ("system",)},
-        lambda row: holds_from_value(as_turns(row["conversations"])),
-    ),
-    _Spec(
-        "preference",
-        "a prompt, a chosen and a rejected answer",
-        {"chosen": ("chosen",), "rejected": ("rejected",)},
-        preference_example,
-        {"prompt": ("prompt", "question", "instruction", *_CHATS), "input": ("input",), "system": ("system",)},
-    ),
-    _Spec(
-        "messages",
-        "a list of turns with role and content",
-        {"messages": _CHATS},
-        messages_example,
-        {},
-        lambda row: holds_role_content(as_turns(row["messages"])) and not lacks_answer(row["messages"]),
-    ),
-    _Spec(
-        "sharegpt",
-        "a list of turns with from and value",
-        {"conversations": ("conversations", *_CHATS)},
-        sharegpt_example,
-        {"system": ("system",)},
-        lambda row: holds_from_value(as_turns(row["conversations"])) and not lacks_answer(row["conversations"]),
-    ),
-    _Spec(
-        "kto",
-        "a prompt, an answer and a mark, good or bad",
-        {
-            "prompt": ("prompt", "question", "instruction"),
-            "completion": ("completion", "response", "output", "answer"),
-            "label": ("label", "is_good", "desirable", "thumbs", "feedback", "rating"),
-        },
-        kto_example,
-        {"input": ("input",), "system": ("system",)},
-        lambda row: as_label(row["label"]) is not None,
-    ),
-    _Spec(
-        "alpaca",
-        "an instruction and an output",
-        {"instruction": ("instruction",), "output": ("output", "response", "answer", "completion")},
-        alpaca_example,
-        {"input": ("input", "context"), "system": ("system",), "history": ("history",)},
-    ),
-    _Spec(
-        "prompt_completion",
-        "a prompt and a completion",
-        {"prompt": ("prompt", "input"), "completion": ("completion", "response", "output", "answer", "target")},
-        prompt_completion_example,
-    ),
-    _Spec(
-        "qa",
-        "a question and an answer",
-        {"question": ("question", "query"), "answer": ("answer", "response", "answers")},
-        qa_example,
-        {"system": ("system",)},
-    ),
-    _Spec("text", "a column of text", {"text": ("text", "content", "document")}, text_example),
-    _Spec(
-        "prompts",
-        "a prompt without an answer to learn",
-        {"prompt": _PROMPTS},
-        prompts_example,
-        {"answer": ("answer", "solution", "ground_truth", "target"), "input": ("input",), "system": ("system",)},
-        lambda row: isinstance(row["prompt"], str) or lacks_answer(row["prompt"]),
-    ),
-)
-_BY_NAME: dict[str, _Spec] = {spec.name: spec for spec in _SPECS}
+_BY_NAME: dict[str, Spec] = {spec.name: spec for spec in reversed(SPECS)}
 
 
 def detect_format(rows: Sequence[Mapping[str, object]], columns: Mapping[str, str] | None = None) -> Detection:
@@ -154,16 +47,17 @@ def detect_format(rows: Sequence[Mapping[str, object]], columns: Mapping[str, st
     Raises:
         DesktopFtError: ``data_format_undetected`` if no format fits half of the rows.
     """
-    sample = rows[:_SAMPLED_ROWS]
+    sample = rows[:SAMPLED_ROWS]
     names = tuple(dict.fromkeys(name for row in sample for name in row))
-    for spec in _SPECS:
+    for spec in SPECS:
         found = _columns_for(spec, names, columns or {})
         if found is None:
             continue
         num_fitting = sum(_fits(spec, row, found) for row in sample)
         if num_fitting * 2 >= len(sample) and num_fitting > 0:
             listed = ", ".join(sorted(set(found.values())))
-            return Detection(spec.name, f"{num_fitting} of {len(sample)} rows have {spec.sentence} ({listed}).", found)
+            reason = f"{num_fitting} of {len(sample)} rows have {spec.sentence} ({listed})."
+            return Detection(spec.name, reason + _more(spec, sample, found), found)
     raise DesktopFtError(
         "data_format_undetected",
         "The format of the data is not clear",
@@ -178,12 +72,13 @@ def resolve_format(rows: Sequence[Mapping[str, object]], name: str, columns: Map
     Raises:
         DesktopFtError: ``data_format_undetected``, ``data_format_name_unknown``, ``data_columns_unknown`` or ``data_columns_missing``.
     """
-    names = tuple(dict.fromkeys(column for row in rows[:_SAMPLED_ROWS] for column in row))
+    names = tuple(dict.fromkeys(column for row in rows[:SAMPLED_ROWS] for column in row))
     _check_mapping(columns, names)
     if name == AUTO:
         return detect_format(rows, columns)
     spec = _spec(name)
-    found = _columns_for(spec, names, columns)
+    variants = (_columns_for(variant, names, columns) for variant in SPECS if variant.name == name)
+    found = next((found for found in variants if found is not None), None)
     if found is None:
         missing = [role for role in spec.needed if role not in _found_roles(spec.needed, names, columns)]
         raise DesktopFtError(
@@ -226,7 +121,16 @@ def roles_of(format: str) -> tuple[tuple[str, ...], tuple[str, ...]]:  # noqa: A
     return tuple(spec.needed), tuple(spec.optional)
 
 
-def _spec(name: str) -> _Spec:
+def _more(spec: Spec, sample: Sequence[Mapping[str, object]], columns: Mapping[str, str]) -> str:
+    """Of marked answers how many are good, and what to do if the marks mean something else."""
+    if spec.name != "kto":
+        return ""
+    marks = [as_label(row.get(columns["label"])) for row in sample]
+    counts = f" Of these, {marks.count(True)} are marked good and {marks.count(False)} bad in {columns['label']};"
+    return f"{counts} if that column means something else, choose prompt_completion."
+
+
+def _spec(name: str) -> Spec:
     spec = _BY_NAME.get(name)
     if spec is None:
         raise DesktopFtError(
@@ -249,16 +153,16 @@ def _found_roles(wanted: Mapping[str, Sequence[str]], names: Sequence[str], by_h
     return found
 
 
-def _columns_for(spec: _Spec, names: Sequence[str], by_hand: Mapping[str, str]) -> dict[str, str] | None:
+def _columns_for(spec: Spec, names: Sequence[str], by_hand: Mapping[str, str]) -> dict[str, str] | None:
     needed = _found_roles(spec.needed, names, by_hand)
     if len(needed) == len(spec.needed):
         return needed | _found_roles(spec.optional, names, by_hand)
-    if spec.name == "text" and len(names) == 1 and not by_hand and names[0].lower() not in _PROMPTS:
+    if spec.name == "text" and len(names) == 1 and not by_hand and names[0].lower() not in PROMPT_NAMES:
         return {"text": names[0]}
     return None
 
 
-def _fits(spec: _Spec, row: Mapping[str, object], columns: Mapping[str, str]) -> bool:
+def _fits(spec: Spec, row: Mapping[str, object], columns: Mapping[str, str]) -> bool:
     by_role = {role: row.get(name) for role, name in columns.items()}
     if any(by_role[role] is None for role in spec.needed):
         return False
@@ -268,7 +172,7 @@ def _fits(spec: _Spec, row: Mapping[str, object], columns: Mapping[str, str]) ->
 
 
 def _check_mapping(columns: Mapping[str, str], names: Sequence[str]) -> None:
-    roles = {role for spec in _SPECS for role in (*spec.needed, *spec.optional)}
+    roles = {role for spec in SPECS for role in (*spec.needed, *spec.optional)}
     unknown = [f"{role} -> {name}" for role, name in columns.items() if role not in roles or name not in names]
     if unknown:
         raise DesktopFtError(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from desktop_ft.core.data.fixes import MALFORMED
 from desktop_ft.core.data.formats import Detection
 from desktop_ft.core.data.prepared import NumberedExample
-from desktop_ft.core.data.records import Preference, has_turns
+from desktop_ft.core.data.records import Example, Preference, Ranked, has_turns
 from desktop_ft.core.data.signals import TOKENISED_HERE, Signal, adapt
 from desktop_ft.core.data.tokenise import ROW_ERRORS
 from desktop_ft.core.errors import DesktopFtError
@@ -24,7 +24,7 @@ class Learning:
         detection: Its format.
         groups: For each row what came of it, one example or two, with the row's number.
         dropped: Rows that fixes left out, by fix.
-        num_repeated: Pairs left out because both answers are the same.
+        num_repeated: Pairs left out because both answers are the same, or equally good.
     """
 
     detection: Detection
@@ -58,7 +58,7 @@ def learning_from(
     groups: list[Group] = []
     num_malformed, num_repeated = 0, 0
     for number, example in examples:
-        if signal in ("pairs", "judgments") and isinstance(example, Preference) and example.chosen == example.rejected:
+        if signal in ("pairs", "judgments") and _is_tie(example):
             num_repeated += 1
             continue
         try:
@@ -90,6 +90,17 @@ def in_order(groups: Sequence[Group]) -> list[NumberedExample]:
     return [group[rank] for rank in range(most) for group in groups if rank < len(group)]
 
 
+def _is_tie(example: Example) -> bool:
+    """Whether there is nothing to prefer."""
+    match example:
+        case Preference(_, chosen, rejected):
+            return chosen == rejected
+        case Ranked():
+            return not example.pairs()
+        case _:
+            return False
+
+
 def _check_one_kind(groups: Sequence[Group]) -> None:
     """TRL decides by the first row whether all are chats."""
     is_chat = has_turns(groups[0][0][1])
@@ -107,7 +118,7 @@ def _check_one_kind(groups: Sequence[Group]) -> None:
 
 def _nothing(num_rows: int, num_repeated: int, num_malformed: int) -> DesktopFtError:
     reasons = [
-        f"{num_repeated} have two answers that are the same" if num_repeated else "",
+        f"{num_repeated} have answers that are the same or equally good" if num_repeated else "",
         f"{num_malformed} cannot be read" if num_malformed else "",
     ]
     why = "; ".join(filter(None, reasons)) or "every answer is marked bad"

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from desktop_ft.core.data.prepared import Row
 from desktop_ft.core.data.records import Judged, Preference, Task, has_turns
 from desktop_ft.core.data.signals import Signal
 from desktop_ft.core.data.tokenise import TokenisedExample
+
+PAIR_FORMATS: Final = ("preference", "sharegpt_preference", "alpaca_preference", "hh_rlhf", "ultrafeedback", "ranked")
+"""Formats whose rows say which of two or more answers is better."""
+SCORED_FORMATS: Final = ("ultrafeedback", "ranked")
+"""Those whose rows have a score for each answer."""
 
 
 def source_notes(format_name: str, signal: Signal, num_repeated: int) -> list[str]:
@@ -19,7 +25,7 @@ def source_notes(format_name: str, signal: Signal, num_repeated: int) -> list[st
         num_repeated: Pairs left out because both answers are the same.
     """
     notes: list[str] = []
-    if format_name in ("preference", "sharegpt_preference"):
+    if format_name in PAIR_FORMATS:
         if signal == "answers":
             notes.append("These are preference pairs; supervised fine-tuning learns the chosen answers and leaves the rejected ones out.")
         if signal == "judgments":
@@ -27,7 +33,8 @@ def source_notes(format_name: str, signal: Signal, num_repeated: int) -> list[st
     if format_name == "kto" and signal == "answers":
         notes.append("These answers are marked good or bad; supervised fine-tuning learns the good ones and leaves the bad ones out.")
     if num_repeated:
-        notes.append(f"{_left_out(num_repeated, 'pair')}: both answers are the same, so there is nothing to prefer.")
+        why = "both answers are the same" if format_name not in SCORED_FORMATS else "all answers are equally good"
+        notes.append(f"{_left_out(num_repeated, 'pair')}: {why}, so there is nothing to prefer.")
     return notes
 
 

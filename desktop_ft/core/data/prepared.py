@@ -151,4 +151,4 @@ def _row(example: Example, options: Options) -> Row:
             return Row(example, min(found.longest, limit), is_learnt=len(found.prompt_ids) < limit, is_cut=found.longest > limit)
         case _:
             tokens = tokenise(example, options.tokenizer, max_length=limit, assistant_only_loss=options.assistant_only_loss)
-            return Row(example, len(tokens.input_ids), tokens.num_supervised > 0, tokens.truncated, tokens)
+            return Row(example, len(tokens), tokens.num_supervised > 0, tokens.truncated, tokens)

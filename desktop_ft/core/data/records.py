@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 Role = Literal["system", "user", "assistant", "tool"]
 
@@ -14,18 +16,35 @@ class Message:
 
     Attributes:
         role: ``system``, ``user``, ``assistant`` or ``tool``, as chat templates spell them.
-        content: The turn's text.
+        content: The turn's text; may be empty where the turn calls tools.
+        extra: What else the template gets of the turn (``tool_calls``, ``tool_call_id``, ``name``), as JSON; empty for a plain turn.
     """
 
     role: str
     content: str
+    extra: str = ""
+
+    @property
+    def calls_tools(self) -> bool:
+        """Whether the turn calls tools."""
+        return "tool_calls" in self.fields()
+
+    def fields(self) -> Mapping[str, object]:
+        """What is in ``extra``, by name."""
+        return cast("Mapping[str, object]", json.loads(self.extra)) if self.extra else {}
 
 
 @dataclass(frozen=True)
 class Conversation:
-    """A whole chat with at least one assistant turn."""
+    """A whole chat with at least one assistant turn.
+
+    Attributes:
+        messages: Its turns.
+        tools: The tools that the assistant may call, as a JSON list, for the template; empty for none.
+    """
 
     messages: tuple[Message, ...]
+    tools: str = ""
 
 
 @dataclass(frozen=True)
@@ -72,13 +91,41 @@ class Task:
     answer: str | None = None
 
 
-Example = Conversation | PromptCompletion | PlainText | Preference | Judged | Task
+@dataclass(frozen=True)
+class Ranked:
+    """Several answers to one prompt with a score each; pairs are made of them by score, ties left out.
+
+    Attributes:
+        prompt: Text, or messages.
+        answers: All of the prompt's kind.
+        scores: One an answer, higher is better.
+    """
+
+    prompt: str | tuple[Message, ...]
+    answers: tuple[str | tuple[Message, ...], ...]
+    scores: tuple[float, ...]
+
+    def in_order(self) -> tuple[str | tuple[Message, ...], ...]:
+        """The answers, the best first; of equal ones the earlier."""
+        order = sorted(range(len(self.answers)), key=lambda index: -self.scores[index])
+        return tuple(self.answers[index] for index in order)
+
+    def pairs(self) -> tuple[Preference, ...]:
+        """The best answer against each that is worse, the worst last; none where all are equal."""
+        best = max(range(len(self.answers)), key=lambda index: (self.scores[index], -index))
+        worse = sorted(
+            (index for index in range(len(self.answers)) if self.scores[index] < self.scores[best]), key=lambda i: -self.scores[i]
+        )
+        return tuple(Preference(self.prompt, self.answers[best], self.answers[index]) for index in worse)
+
+
+Example = Conversation | PromptCompletion | PlainText | Preference | Judged | Task | Ranked
 
 
 def answers(example: Example) -> tuple[str, ...]:
     """The texts that the model is meant to learn to say: assistant turns, the completion, or the text itself; of a pair the better one."""
     match example:
-        case Conversation(messages):
+        case Conversation(messages, _):
             return _assistant_contents(messages)
         case PromptCompletion(_, completion):
             return _texts(completion)
@@ -90,6 +137,8 @@ def answers(example: Example) -> tuple[str, ...]:
             return _texts(completion) if is_good else ()
         case Task():
             return ()
+        case Ranked():
+            return _texts(example.in_order()[0])
 
 
 def has_turns(example: Example) -> bool:
@@ -99,14 +148,16 @@ def has_turns(example: Example) -> bool:
             return True
         case PlainText():
             return False
-        case PromptCompletion(prompt, _) | Preference(prompt, _, _) | Judged(prompt, _, _) | Task(prompt, _):
+        case PromptCompletion(prompt, _) | Preference(prompt, _, _) | Judged(prompt, _, _) | Task(prompt, _) | Ranked(prompt, _, _):
             return not isinstance(prompt, str)
 
 
 def canonical_prompt(example: Example) -> list[object]:
     """A JSON shape that is equal exactly if two examples answer one prompt; the whole example where it has no prompt."""
     match example:
-        case PromptCompletion(prompt, _) | Preference(prompt, _, _) | Judged(prompt, _, _) | Task(prompt, _) if prompt:
+        case PromptCompletion(prompt, _) | Preference(prompt, _, _) | Judged(prompt, _, _) | Task(prompt, _) | Ranked(prompt, _, _) if (
+            prompt
+        ):
             return ["prompt", _plain(prompt)]
         case _:
             return canonical(example)
@@ -115,8 +166,8 @@ def canonical_prompt(example: Example) -> list[object]:
 def canonical(example: Example) -> list[object]:
     """A JSON shape that is equal exactly if two examples are; the ground of fingerprints and duplicates."""
     match example:
-        case Conversation(messages):
-            return ["conversation", _pairs(messages)]
+        case Conversation(messages, tools):
+            return ["conversation", _pairs(messages), *([tools] if tools else [])]
         case PromptCompletion(prompt, completion):
             return ["prompt_completion", _plain(prompt), _plain(completion)]
         case PlainText(text):
@@ -127,6 +178,8 @@ def canonical(example: Example) -> list[object]:
             return ["judged", _plain(prompt), _plain(completion), is_good]
         case Task(prompt, answer):
             return ["task", _plain(prompt), answer]
+        case Ranked(prompt, answers_, scores):
+            return ["ranked", _plain(prompt), [_plain(answer) for answer in answers_], list(scores)]
 
 
 def _texts(answer: str | tuple[Message, ...]) -> tuple[str, ...]:
@@ -138,8 +191,8 @@ def _plain(part: str | tuple[Message, ...]) -> object:
 
 
 def _assistant_contents(messages: tuple[Message, ...]) -> tuple[str, ...]:
-    return tuple(message.content for message in messages if message.role == "assistant")
+    return tuple(message.content or message.extra for message in messages if message.role == "assistant")
 
 
 def _pairs(messages: tuple[Message, ...]) -> list[list[str]]:
-    return [[message.role, message.content] for message in messages]
+    return [[message.role, message.content, *([message.extra] if message.extra else [])] for message in messages]

@@ -12,7 +12,7 @@ from typing import Final, Literal
 from desktop_ft.core.config.objectives import OBJECTIVES, ObjectiveName
 from desktop_ft.core.data.conversion_judged import task_of
 from desktop_ft.core.data.read import malformed_row
-from desktop_ft.core.data.records import Conversation, Example, Judged, Message, PlainText, Preference, PromptCompletion, Task
+from desktop_ft.core.data.records import Conversation, Example, Judged, Message, PlainText, Preference, PromptCompletion, Ranked, Task
 from desktop_ft.core.data.transcript import answer_turns, is_transcript, prompt_turns
 from desktop_ft.core.errors import DesktopFtError
 
@@ -48,6 +48,7 @@ _KINDS: Final[Mapping[type[Example], tuple[str, tuple[Signal, ...]]]] = {
     PlainText: ("plain text", ("answers", "text")),
     Preference: ("preference pairs", _ALL_BUT_TEXT),
     Judged: ("answers marked good or bad", ("answers", "judgments", "prompts")),
+    Ranked: ("answers with scores", _ALL_BUT_TEXT),
     Task: ("prompts without an answer to learn", ("prompts",)),
 }
 """What a file of such records holds, in words, and the signals that can be drawn from it."""
@@ -64,7 +65,7 @@ _WANTED: Final[Mapping[Signal, str]] = {
 def natural_signal(example: Example) -> Signal:
     """The signal that a record is meant for where no objective says otherwise."""
     match example:
-        case Preference():
+        case Preference() | Ranked():
             return "pairs"
         case Judged():
             return "judgments"
@@ -93,7 +94,9 @@ def adapt(example: Example, number: int, signal: Signal, *, as_chat: bool) -> tu
         as_chat: Whether the model has a chat template.
 
     Returns:
-        None, one or two examples: of a marked answer that is bad ``answers`` learns nothing; a pair is two judgments, the good one first.
+        None, one or more examples: of a marked answer that is bad ``answers`` learns nothing; a pair is two judgments, the good one
+        first. Answers with scores are pairs of the best with each that is worse; ``answers`` and ``prompts`` take the best answer,
+        ``judgments`` the best as good and the worst as bad. Where all scores are equal only ``answers`` and ``prompts`` learn.
 
     Raises:
         DesktopFtError: ``data_wrong_for_objective``; ``data_row_malformed`` where this row lacks a prompt.
@@ -101,7 +104,11 @@ def adapt(example: Example, number: int, signal: Signal, *, as_chat: bool) -> tu
     kind = _KINDS[type(example)]
     if signal not in kind[1]:
         raise _wrong(kind[0], signal, objectives_for(example))
+    if signal not in TOKENISED_HERE:
+        _check_plain(example, number)
     match signal, example:
+        case _, Ranked():
+            return _ranked(example, number, signal, as_chat=as_chat)
         case "answers", Preference(prompt, chosen, _):
             return (_supervised(prompt, chosen, as_chat=as_chat),)
         case "answers", Judged(prompt, completion, is_good):
@@ -119,6 +126,36 @@ def adapt(example: Example, number: int, signal: Signal, *, as_chat: bool) -> tu
             return (example,)
 
 
+def _ranked(example: Ranked, number: int, signal: Signal, *, as_chat: bool) -> tuple[Example, ...]:
+    """What is learnt of answers with scores: by way of their pairs, or of the best of them."""
+    pairs = example.pairs()
+    if signal == "pairs":
+        return tuple(one for pair in pairs for one in adapt(pair, number, signal, as_chat=as_chat))
+    if signal == "judgments":
+        return adapt(pairs[-1], number, signal, as_chat=as_chat) if pairs else ()
+    best = example.in_order()[0]
+    return adapt(Preference(example.prompt, best, best), number, signal, as_chat=as_chat)
+
+
+def _check_plain(example: Example, number: int) -> None:
+    """Refuse tool calls where TRL tokenises: its tables of rows would mix up the arguments of different calls."""
+    match example:
+        case Conversation(messages, tools):
+            parts: tuple[Part, ...] = (messages,)
+        case PlainText():
+            return
+        case Ranked(prompt, answers, _):
+            parts, tools = (prompt, *answers), ""
+        case Preference(prompt, chosen, rejected):
+            parts, tools = (prompt, chosen, rejected), ""
+        case PromptCompletion(prompt, completion) | Judged(prompt, completion, _):
+            parts, tools = (prompt, completion), ""
+        case Task(prompt, _):
+            parts, tools = (prompt,), ""
+    if tools or any(message.extra for part in parts if not isinstance(part, str) for message in part):
+        raise malformed_row(number, "it holds tool calls, which only supervised fine-tuning (sft) learns.")
+
+
 def _supervised(prompt: Part, answer: Part, *, as_chat: bool) -> Example:
     """The answer as supervised fine-tuning learns it; text without a prompt is learnt as text."""
     turns, reply = _chat(prompt, as_chat), _answered(prompt, answer, as_chat)
@@ -134,7 +171,7 @@ def _pair(pair: Preference, number: int, *, as_chat: bool) -> Preference:
 
 def _task(example: Example, number: int, *, as_chat: bool) -> Task:
     match example:
-        case Conversation(messages):
+        case Conversation(messages, _):
             return task_of(messages, number)
         case PromptCompletion(tuple() as prompt, tuple() as answer):
             return task_of((*prompt, *answer), number)
@@ -145,7 +182,7 @@ def _task(example: Example, number: int, *, as_chat: bool) -> Task:
             stated = None
         case Task(prompt, stated):
             pass
-        case PlainText():
+        case PlainText() | Ranked():
             raise AssertionError(example)
     asked = _asked(prompt, number, as_chat)
     if not asked:

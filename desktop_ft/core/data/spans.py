@@ -47,7 +47,7 @@ def _span_of(template: ChatTemplate, messages: Sequence[Message], index: int, te
         raise _unknown(index, "what follows the turn changes with its words")
     words_end = len(text) - len(tail)
     start = _start_of(template, messages, index, text, head)
-    if not earliest <= start <= words_end or not _holds_words(text[start:words_end], messages[index].content):
+    if not earliest <= start <= words_end or not _holds_words(text[start:words_end], messages[index]):
         raise _unknown(index, "its words are not where the template's own pattern puts them")
     return start, words_end + len(_turn_end(template, messages, index, tail))
 
@@ -90,9 +90,10 @@ def _generation_prompt(template: ChatTemplate, before: Sequence[Message]) -> str
     return prompt if head.startswith(prompt) and not head[len(prompt) :].strip() else None
 
 
-def _holds_words(rendered: str, content: str) -> bool:
-    """Whether the rendered turn ends with the words; templates may strip them, or move reasoning out of them."""
-    return rendered.strip().endswith(content.rpartition(_THINK_END)[2].strip())
+def _holds_words(rendered: str, message: Message) -> bool:
+    """Whether the rendered turn ends with the words; templates may strip them, or move reasoning out of them. Calls stand behind them."""
+    words = message.content.rpartition(_THINK_END)[2].strip()
+    return words in rendered if message.calls_tools else rendered.strip().endswith(words)
 
 
 def _turn_end(template: ChatTemplate, messages: Sequence[Message], index: int, tail: str) -> str:

@@ -51,10 +51,12 @@ class ChatTemplate:
         source: The jinja source.
         special_tokens: ``bos_token``, ``eos_token`` ... by name, which templates may use.
         control_tokens: The tokenizer's added tokens; they help to find where a turn ends in a template without generation markers.
+        tools: The tools that the conversation offers, as a JSON list; empty for none.
     """
 
-    def __init__(self, source: str, special_tokens: Mapping[str, str], control_tokens: Iterable[str] = ()) -> None:
+    def __init__(self, source: str, special_tokens: Mapping[str, str], control_tokens: Iterable[str] = (), tools: str = "") -> None:
         self.source = source
+        self._tools = tools
         self.special_tokens = dict(special_tokens)
         self.control_tokens = tuple(sorted((token for token in control_tokens if token.strip()), key=len, reverse=True))
         self.sha256 = hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest()
@@ -68,7 +70,11 @@ class ChatTemplate:
     def training_twin(self) -> ChatTemplate | None:
         """The marked template that TRL ships for this one, or None."""
         source = training_twin(self.source)
-        return None if source is None else ChatTemplate(source, self.special_tokens, self.control_tokens)
+        return None if source is None else ChatTemplate(source, self.special_tokens, self.control_tokens, self._tools)
+
+    def with_tools(self, tools: str) -> ChatTemplate:
+        """The same template for a conversation that offers tools."""
+        return ChatTemplate(self.source, self.special_tokens, self.control_tokens, tools) if tools != self._tools else self
 
     def render(self, messages: Sequence[Message], add_generation_prompt: bool = False) -> str:
         """The conversation as the model reads it.
@@ -103,8 +109,8 @@ class ChatTemplate:
     def _variables(self, messages: Sequence[Message], add_generation_prompt: bool) -> dict[str, object]:
         return {
             **self.special_tokens,
-            "messages": [{"role": message.role, "content": message.content} for message in messages],
-            "tools": None,
+            "messages": [{"role": message.role, "content": message.content, **message.fields()} for message in messages],
+            "tools": json.loads(self._tools) if self._tools else None,
             "documents": None,
             "add_generation_prompt": add_generation_prompt,
         }

@@ -5,9 +5,9 @@ Source: trl 1.16, ``SFTTrainer._prepare_dataset``; tests/core/data/test_tokenise
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from array import array
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from desktop_ft.core.data.records import Conversation, Example, Message, PlainText, PromptCompletion
@@ -27,11 +27,10 @@ ROW_ERRORS = TEMPLATE_ERRORS | {"data_row_malformed"}
 """Codes of errors that come of one example, not of the model or the file."""
 
 
-@dataclass(frozen=True)
 class TokenisedExample:
-    """One example as the model sees it.
+    """One example as the model sees it. Kept small (4 bytes a token), because a run holds all of them.
 
-    Attributes:
+    Args:
         input_ids: Token ids, [T].
         labels: The id of each token that is learnt, `IGNORED` for the others, [T].
         truncated: Whether tokens were cut off at the end.
@@ -39,11 +38,63 @@ class TokenisedExample:
         ends_with_eos: Whether the last learnt token, white space aside, is one that ends generation.
     """
 
-    input_ids: tuple[int, ...]
-    labels: tuple[int, ...]
-    truncated: bool
-    num_supervised: int
-    ends_with_eos: bool
+    __slots__ = ("_ids", "_learnt", "ends_with_eos", "num_supervised", "truncated")
+
+    def __init__(self, input_ids: Sequence[int], labels: Sequence[int], truncated: bool, num_supervised: int, ends_with_eos: bool) -> None:
+        self._ids = array("i", input_ids)
+        self._learnt = tuple(_runs(labels))
+        self.truncated = truncated
+        self.num_supervised = num_supervised
+        self.ends_with_eos = ends_with_eos
+
+    @property
+    def input_ids(self) -> tuple[int, ...]:
+        """Token ids, [T]."""
+        return tuple(self._ids)
+
+    @property
+    def labels(self) -> tuple[int, ...]:
+        """The id of each token that is learnt, `IGNORED` for the others, [T]."""
+        return tuple(self.compact_labels())
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TokenisedExample) and self._state() == other._state()
+
+    def __hash__(self) -> int:
+        return hash((self._ids.tobytes(), self._learnt))
+
+    def __repr__(self) -> str:
+        return f"TokenisedExample({self.input_ids}, {self.labels}, {self.truncated}, {self.num_supervised}, {self.ends_with_eos})"
+
+    def compact_ids(self) -> array[int]:
+        """The ids as 32-bit numbers; not to be changed."""
+        return self._ids
+
+    def compact_labels(self) -> array[int]:
+        """The labels as 32-bit numbers."""
+        labels = array("i", [IGNORED]) * len(self._ids)
+        for start, stop in self._learnt:
+            labels[start:stop] = self._ids[start:stop]
+        return labels
+
+    def _state(self) -> tuple[object, ...]:
+        return (self._ids, self._learnt, self.truncated, self.num_supervised, self.ends_with_eos)
+
+
+def _runs(labels: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Where tokens are learnt: start and end (exclusive) of each stretch."""
+    start = None
+    for index, label in enumerate(labels):
+        if label != IGNORED and start is None:
+            start = index
+        elif label == IGNORED and start is not None:
+            yield start, index
+            start = None
+    if start is not None:
+        yield start, len(labels)
 
 
 def tokenise(example: Example, tokenizer: ModelTokenizer, *, max_length: int | None, assistant_only_loss: bool) -> TokenisedExample:
@@ -62,8 +113,8 @@ def tokenise(example: Example, tokenizer: ModelTokenizer, *, max_length: int | N
         DesktopFtError: ``chat_template_missing``, ``eos_token_missing``, or what the template raises.
     """
     match example:
-        case Conversation(messages):
-            ids, is_learnt = _conversation(messages, tokenizer, assistant_only_loss)
+        case Conversation(messages, tools):
+            ids, is_learnt = _conversation(messages, tokenizer, assistant_only_loss, tools)
         case PromptCompletion(str() as prompt, str() as completion):
             ids, is_learnt = _text_pair(prompt, _ended(completion, tokenizer), tokenizer)
         case PromptCompletion(tuple() as prompt, tuple() as completion):
@@ -87,8 +138,10 @@ def naming_row(number: int) -> Generator[None]:
         raise DesktopFtError(error.code, error.title, f"Row {number}: {error.message}", error.hint) from error
 
 
-def _conversation(messages: tuple[Message, ...], tokenizer: ModelTokenizer, assistant_only: bool) -> tuple[list[int], list[bool]]:
-    template = template_of(tokenizer)
+def _conversation(
+    messages: tuple[Message, ...], tokenizer: ModelTokenizer, assistant_only: bool, tools: str = ""
+) -> tuple[list[int], list[bool]]:
+    template = template_of(tokenizer).with_tools(tools)
     if not assistant_only:
         ids = tokenizer.encode(template.render(messages), add_special_tokens=False).ids
         return ids, [True] * len(ids)
@@ -189,7 +242,7 @@ def finished(ids: Sequence[int], is_learnt: Sequence[bool], tokenizer: ModelToke
     kept = ids[:max_length]
     labels = [token if learnt else IGNORED for token, learnt in zip(kept, is_learnt, strict=False)]
     learnt = [label for label in labels if label != IGNORED]
-    return TokenisedExample(tuple(kept), tuple(labels), len(kept) < len(ids), len(learnt), _ends_with_stop(learnt, tokenizer))
+    return TokenisedExample(kept, labels, len(kept) < len(ids), len(learnt), _ends_with_stop(learnt, tokenizer))
 
 
 def _ends_with_stop(learnt: Sequence[int], tokenizer: ModelTokenizer) -> bool:

@@ -8,15 +8,18 @@ from typing import cast
 
 from desktop_ft.core.data.read import malformed_row
 from desktop_ft.core.data.records import Message
-from desktop_ft.core.data.text_source import has_bad_characters
+from desktop_ft.core.data.rows import has_bad_characters
 from desktop_ft.core.errors import DesktopFtError
 
 _ROLES = {
     "system": "system",
     "developer": "system",
+    "context": "system",
     "user": "user",
     "human": "user",
     "prompter": "user",
+    "instruction": "user",
+    "question": "user",
     "assistant": "assistant",
     "gpt": "assistant",
     "chatgpt": "assistant",
@@ -25,12 +28,26 @@ _ROLES = {
     "model": "assistant",
     "bot": "assistant",
     "ai": "assistant",
+    "answer": "assistant",
+    "response": "assistant",
     "tool": "tool",
     "observation": "tool",
+    "function": "tool",
+    "function_call": "assistant",
+    "tool_call": "assistant",
+    "ipython": "tool",
+    "tool_response": "tool",
     "function_response": "tool",
 }
 
 Turns = Sequence[object] | None
+_CALLS = ("function_call", "tool_call")
+"""ShareGPT's roles of turns whose text is a call, as JSON."""
+_SPEAKER = ("role", "from", "speaker", "author", "sender")
+"""Names under which turns say who speaks, and below what is said; the first that is there counts."""
+_WORDS = ("content", "value", "text", "message", "utterance")
+_EXTRA = ("tool_calls", "tool_call_id", "name", "reasoning_content", "thinking")
+"""What templates read of a turn besides; the rest of its fields (weights, ids) is not the model's business."""
 
 
 def as_turns(value: object) -> Turns:
@@ -46,19 +63,27 @@ def as_turns(value: object) -> Turns:
 
 
 def holds_role_content(turns: Turns) -> bool:
-    """Whether the first turn is spelled with role and content."""
-    return _first_has(turns, "role", "content")
+    """Whether the first turn is spelled with role and content (or with the tools that it calls in place of the content)."""
+    return _first_has(turns, "role", "content") or _first_has(turns, "role", "tool_calls")
 
 
 def holds_from_value(turns: Turns) -> bool:
-    """Whether the first turn is spelled with from and value."""
-    return _first_has(turns, "from", "value")
+    """Whether the first turn is spelled in ShareGPT's way, with from and value, or in one of its variants."""
+    if not turns or not isinstance(turns[0], dict):
+        return False
+    first = cast("Mapping[str, object]", turns[0])
+    return not holds_role_content(turns) and any(name in first for name in _SPEAKER) and any(name in first for name in _WORDS)
+
+
+def are_alternating(turns: Turns) -> bool:
+    """Whether the turns are bare texts: the user's and the assistant's in turn."""
+    return turns is not None and len(turns) >= 2 and len(turns) % 2 == 0 and all(isinstance(turn, str) for turn in turns)
 
 
 def speakers(turns: Sequence[object]) -> frozenset[str]:
     """Who speaks in the turns, as chat templates spell it; a turn whose role is not known gives ``unknown``."""
     roles = (cast("Mapping[str, object]", turn) if isinstance(turn, dict) else {} for turn in turns)
-    names = (fields.get("role", fields.get("from")) for fields in roles)
+    names = (_first_of(fields, _SPEAKER) for fields in roles)
     return frozenset(_ROLES.get(name.strip().lower(), "unknown") if isinstance(name, str) else "unknown" for name in names)
 
 
@@ -129,14 +154,82 @@ def _message(turn: object, number: int, index: int) -> Message:
     if not isinstance(turn, dict):
         raise malformed_row(number, f"turn {index} is {type(turn).__name__}, not an object with role and content.")
     fields = cast("Mapping[str, object]", turn)
-    role = fields.get("role", fields.get("from"))
-    known = _ROLES.get(role.strip().lower()) if isinstance(role, str) else None
+    role = _first_of(fields, _SPEAKER)
+    name = role.strip().lower() if isinstance(role, str) else ""
+    known = _ROLES.get(name)
     if known is None:
         raise malformed_row(number, f"turn {index} has the role {role!r}; known are system, user, assistant, tool (also human, gpt).")
-    content = fields["content"] if "content" in fields else fields.get("value")
-    if content is None and fields.get("tool_calls"):
-        raise malformed_row(number, f"turn {index} calls tools and says nothing; a turn needs text.")
-    return Message(known, to_text(content, number, f"the content of turn {index}"))
+    content = _first_of(fields, _WORDS)
+    if name in _CALLS:
+        return Message("assistant", "", _extra({"tool_calls": _calls_of(content, number, index)}, number, index))
+    extra = {key: fields[key] for key in _EXTRA if fields.get(key) not in (None, [], "")}
+    if content is None and "tool_calls" in extra:
+        content = ""
+    return Message(known, to_text(content, number, f"the content of turn {index}"), _extra(extra, number, index))
+
+
+def tools_of(value: object, number: int) -> str:
+    """The tools that a row offers, as a JSON list, out of a list or a string that holds JSON; empty for none.
+
+    Raises:
+        DesktopFtError: ``data_row_malformed``.
+    """
+    if value in (None, "", []):
+        return ""
+    if isinstance(value, str):
+        try:
+            value = cast("object", json.loads(value))
+        except (ValueError, RecursionError) as error:
+            raise malformed_row(number, f"tools is text that is not whole JSON: {error}.") from error
+    if value in (None, "", []):
+        return ""
+    if not isinstance(value, list):
+        raise malformed_row(number, f"tools should be a list and is {type(value).__name__}.")
+    return _json(value, number, "tools")
+
+
+def _first_of(fields: Mapping[str, object], names: Sequence[str]) -> object:
+    return next((fields[name] for name in names if fields.get(name) is not None), None)
+
+
+def _extra(fields: Mapping[str, object], number: int, index: int) -> str:
+    if not fields:
+        return ""
+    calls = fields.get("tool_calls")
+    if "tool_calls" in fields and not (isinstance(calls, list) and all(isinstance(call, dict) for call in cast("list[object]", calls))):
+        raise malformed_row(number, f"turn {index} calls tools, and tool_calls is not a list of calls.")
+    return _json(fields, number, f"turn {index}")
+
+
+def _calls_of(content: object, number: int, index: int) -> list[object]:
+    """The call that a ShareGPT turn of the role function_call holds as JSON."""
+    text = to_text(content, number, f"the content of turn {index}")
+    try:
+        value = cast("object", json.loads(text))
+    except (ValueError, RecursionError) as error:
+        raise malformed_row(number, f"turn {index} calls a tool, and its text is not whole JSON: {error}.") from error
+    calls = cast("list[object]", value) if isinstance(value, list) else [value]
+    if not all(isinstance(call, dict) and "name" in call for call in calls) or not calls:
+        raise malformed_row(number, f"turn {index} calls a tool without a name.")
+    return [{"type": "function", "function": call} for call in calls]
+
+
+def _json(value: object, number: int, what: str) -> str:
+    """A JSON text that is equal for equal values. Without the nulls that tables of mixed rows put in, as TRL leaves them out."""
+    try:
+        text = json.dumps(_without_nulls(value), ensure_ascii=False, allow_nan=False, default=str)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise malformed_row(number, f"{what} holds what JSON cannot: {error}.") from error
+    if has_bad_characters(text):
+        raise malformed_row(number, f"{what} holds characters that are not valid Unicode.")
+    return text
+
+
+def _without_nulls(value: object) -> object:
+    if isinstance(value, dict):
+        fields = cast("Mapping[str, object]", value)
+        return {name: _without_nulls(inner) for name, inner in fields.items() if inner is not None}
+    return [_without_nulls(inner) for inner in cast("list[object]", value)] if isinstance(value, list) else value
 
 
 def _joined_parts(parts: list[object], number: int, column: str) -> str:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from desktop_ft.core.data.fixes import MALFORMED, OVER_LENGTH, keep
-from desktop_ft.core.data.formats import AUTO, resolve_format
-from desktop_ft.core.data.read import malformed_row, read_rows
+from desktop_ft.core.data.browse import rows_numbered
+from desktop_ft.core.data.fixes import DUPLICATES, EMPTY, MALFORMED, OVER_LENGTH, keep
+from desktop_ft.core.data.formats import AUTO, SAMPLED_ROWS, resolve_format
+from desktop_ft.core.data.read import Rows, malformed_row, read_rows
 from desktop_ft.core.data.records import Conversation, Example, Judged, Message, PlainText, Preference, PromptCompletion, Task
 from desktop_ft.core.data.sequences import cut_answers, sequences_of
 from desktop_ft.core.data.signals import SIGNALS, WHOLE_ANSWERS, adapt, natural_signal
+from desktop_ft.core.data.source import RowSource
 from desktop_ft.core.data.tokenise import ROW_ERRORS, TokenisedExample, naming_row, tokenise
 from desktop_ft.core.errors import DesktopFtError
 
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 
 _MOST_CUT_TOKENS = 200
 """Of what is cut off, so much is shown."""
+
+_ROW_BY_ROW = frozenset({MALFORMED, EMPTY, OVER_LENGTH})
+"""Fixes that look at each row by itself."""
 
 View = dict[str, object]
 
@@ -74,14 +79,40 @@ def view_rows(
         DesktopFtError: ``data_row_malformed`` if none of the rows can be used; ``data_wrong_for_objective``; what the template refuses,
             with the row's number, unless the fixes leave such rows out.
     """
-    opened = read_rows(path, limit=None if fixes or only is not None or objective is not None else rows)
-    detection = resolve_format(opened.rows, format_name, columns or {})
-    kept = keep(opened, detection.format, detection.columns, fixes)
-    if not kept.examples and kept.malformed:
-        raise malformed_row(kept.malformed[0].number, kept.malformed[0].reason, path)
+    first = read_rows(path, limit=SAMPLED_ROWS)
+    detection = resolve_format(first.rows, format_name, columns or {})
     viewer = _Viewer(tokenizer, max_length, assistant_only_loss, objective)
+    for opened in _growing(path, first, rows, fixes, only):
+        kept = keep(opened, detection.format, detection.columns, fixes)
+        if opened.is_complete and not kept.examples and kept.malformed:
+            raise malformed_row(kept.malformed[0].number, kept.malformed[0].reason, path)
+        views = _views(kept.examples, viewer, rows, fixes, only)
+        if len(views) >= rows or opened.is_complete:
+            return views
+    raise AssertionError(path)
+
+
+def _growing(path: Path, first: Rows, rows: int, fixes: Collection[str], only: Collection[int] | None) -> Iterator[Rows]:
+    """More and more of the file, as far as what is to be shown does not depend on what comes behind."""
+    if only is not None and set(fixes) <= _ROW_BY_ROW:
+        yield rows_numbered(RowSource(path), [index + 1 for index in only])
+        return
+    if only is None and set(fixes) <= {*_ROW_BY_ROW, DUPLICATES}:
+        limit = max(rows, SAMPLED_ROWS)
+        while True:
+            opened = first if first.is_complete or limit == SAMPLED_ROWS else read_rows(path, limit=limit)
+            yield opened
+            if opened.is_complete:
+                return
+            limit *= 8
+    yield read_rows(path)
+
+
+def _views(
+    examples: Sequence[tuple[int, Example]], viewer: _Viewer, rows: int, fixes: Collection[str], only: Collection[int] | None
+) -> list[View]:
     views: list[View] = []
-    for index, record in kept.examples:
+    for index, record in examples:
         if len(views) >= rows:
             break
         if only is not None and index not in only:
@@ -189,7 +220,7 @@ def _is_truncated(view: View) -> bool:
 
 def _turns_of(example: Example) -> Sequence[Message]:
     match example:
-        case Conversation(messages):
+        case Conversation(messages, _):
             return messages
         case PlainText(text):
             return (Message("text", text),)
@@ -210,4 +241,4 @@ def _as_turns(role: str, part: _Part) -> tuple[Message, ...]:
 
 
 def _plain(turns: Sequence[Message]) -> list[dict[str, str]]:
-    return [{"role": turn.role, "content": turn.content} for turn in turns]
+    return [{"role": turn.role, "content": "\n".join(filter(None, (turn.content, turn.extra)))} for turn in turns]

@@ -14,6 +14,7 @@ from desktop_ft.core.config import DEMO
 from desktop_ft.core.data.read import SUFFIXES
 from desktop_ft.core.data.signals import SIGNALS
 from desktop_ft.core.preflight import resolve_data
+from desktop_ft.jobs.column_preview import ColumnPreview
 from desktop_ft.jobs.data_facts import DataFacts
 from desktop_ft.jobs.new_run_model import VIEW_ROWS, NewRunModel
 from desktop_ft.ui.kit.buttons import button
@@ -254,7 +255,11 @@ class DataPage(WizardPage):
         if facts is None:
             return
         mapping = cast("Mapping[str, str]", self.model.draft.get("data.columns"))
-        dialog = ColumnDialog(facts.columns, str(facts.report["format"]), mapping, fitting_formats(self.model.objective), self)
+        preview = ColumnPreview(resolve_data(str(self.model.draft.get("data.train")), self.model.objective))
+        preview.crashed.connect(self.model.crashed)
+        formats = fitting_formats(self.model.objective)
+        dialog = ColumnDialog(facts.columns, str(facts.report["format"]), mapping, formats, preview, self)
+        preview.setParent(dialog)
         if dialog.exec() == QDialog.DialogCode.Accepted:
             self.model.set_values({"data.format": dialog.format_name(), "data.columns": dialog.mapping()})
         dialog.deleteLater()
@@ -263,7 +268,7 @@ class DataPage(WizardPage):
         self.model.choose_data(DEMO)
 
     def _on_replace_clicked(self) -> None:
-        patterns = " ".join(f"*{suffix}" for suffix in SUFFIXES) + " *.gz"
+        patterns = " ".join(f"*{suffix}" for suffix in SUFFIXES) + " *.gz *.zst"
         picked, _ = QFileDialog.getOpenFileName(self, self.tr("Choose the examples"), "", self.tr("Data ({0})").format(patterns))
         if picked:
             self.open_file(Path(picked))

@@ -10,7 +10,7 @@ import pytest
 
 from desktop_ft.core.data.dataset import TrainingData, load_training_data
 from desktop_ft.core.data.records import Conversation, Message, PlainText
-from desktop_ft.core.data.tokenise import tokenise
+from desktop_ft.core.data.tokenise import TokenisedExample, tokenise
 from desktop_ft.core.data.tokenizer import load_tokenizer
 from desktop_ft.core.errors import DesktopFtError
 from tests.core.data.tiny import CHATML, PHI, make_model_dir
@@ -174,3 +174,45 @@ def test_preference_pairs_are_learnt_by_their_chosen_side_and_that_is_said(tmp_p
     data = _load(_write(tmp_path / "a.jsonl", rows), model, fraction=0.0)
     assert data.train_examples == [Conversation((Message("user", "Hi"), Message("assistant", "Hello")))]
     assert "chosen answers" in data.notes[0]
+
+
+def test_a_folder_is_trained_on_as_its_files_are_and_a_new_file_changes_its_fingerprint(tmp_path: Path) -> None:
+    model = make_model_dir(tmp_path / "model")
+    whole = _load(_write(tmp_path / "a.jsonl", _chats(12)), model)
+    (tmp_path / "d").mkdir()
+    _write(tmp_path / "d" / "1.jsonl", _chats(12)[:5])
+    _write(tmp_path / "d" / "2.jsonl", _chats(12)[5:])
+    parts = _load(tmp_path / "d", model)
+    assert (parts.train, parts.eval) == (whole.train, whole.eval)
+    _write(tmp_path / "d" / "3.jsonl", _chats(1))
+    assert _load(tmp_path / "d", model).fingerprints["train"] != parts.fingerprints["train"]
+
+
+def test_a_guessed_encoding_is_said(tmp_path: Path) -> None:
+    model = make_model_dir(tmp_path / "model")
+    path = tmp_path / "a.csv"
+    path.write_bytes("instruction,output\nGrüße,Größe\nhé,ça va\n".encode("cp1252"))
+    assert _load(path, model, fraction=0.0).notes == (
+        "The text is not UTF-8; it is read as Windows-1252 (Latin-1), guessed from its letters.",
+    )
+
+
+def test_scored_answers_are_learnt_as_pairs_and_ties_are_said(tmp_path: Path) -> None:
+    model = make_model_dir(tmp_path / "model")
+    rows: list[object] = [{"prompt": f"Say {index}", "responses": ["a", "b", "c"], "scores": [3, 2, 1]} for index in range(4)]
+    path = _write(tmp_path / "a.jsonl", [*rows, {"prompt": "x", "responses": ["a", "b"], "scores": [1, 1]}])
+    data = load_training_data(
+        path, None, fraction=0.0, seed=1, format="auto", columns={}, tokenizer=load_tokenizer(model), max_length=64,
+        assistant_only_loss=True, signal="pairs",
+    )  # fmt: skip
+    assert (data.format, len(data.train_examples)) == ("ranked", 8)
+    assert data.notes == ("1 pair is left out: all answers are equally good, so there is nothing to prefer.",)
+
+
+def test_tokens_are_kept_small_and_come_back_as_they_were() -> None:
+    for labels in ((-100, 7, 8, -100, 9), (5, 7, 8, 3, 9), (-100,) * 5, (5, -100, -100, -100, 9)):
+        example = TokenisedExample((5, 7, 8, 3, 9), labels, False, 3, True)
+        assert (example.input_ids, example.labels, len(example)) == ((5, 7, 8, 3, 9), labels, 5)
+        assert example == TokenisedExample([5, 7, 8, 3, 9], list(labels), False, 3, True)
+        assert example.compact_ids().itemsize == 4
+    assert TokenisedExample((), (), False, 0, False).labels == ()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from desktop_ft.core.data.formats import FORMATS, detect_format, resolve_format, to_example
 from desktop_ft.core.data.read import read_rows
-from desktop_ft.core.data.records import Conversation, Example, Judged, Message, PlainText, Preference, PromptCompletion, Task
+from desktop_ft.core.data.records import Conversation, Example, Judged, Message, PlainText, Preference, PromptCompletion, Ranked, Task
 from desktop_ft.core.data.signals import adapt
 from desktop_ft.core.errors import DesktopFtError
 
@@ -54,20 +54,73 @@ CASES: list[tuple[str, Mapping[str, object], Example]] = [
     ("preference", {"prompt": "Hi", "chosen": [SYSTEM_TURN, *OPENAI], "rejected": [SYSTEM_TURN, OPENAI[0], NO]}, WITH_SYSTEM),
     ("preference", {"prompt": "Hi", "system": "Be brief.", "chosen": "Hello", "rejected": "No"}, WITH_SYSTEM),
     (
-        "preference",
+        "alpaca_preference",
         {"instruction": "Add", "input": "1 2", "chosen": "3", "rejected": "4"},
         Preference("Add\n\n1 2", "3", "4"),
     ),
-    ("preference", {"chosen": f"{HH} Hello", "rejected": f"{HH} No"}, Preference(HH, " Hello", " No")),
+    ("hh_rlhf", {"chosen": f"{HH} Hello", "rejected": f"{HH} No"}, Preference(HH, " Hello", " No")),
     ("preference", {"chosen": "One thing", "rejected": "One word"}, Preference("", "One thing", "One word")),
+    (
+        "alpaca_preference",
+        {"instruction": "Hi", "input": "", "output": ["Hello", "No"], "system": "Be brief.", "history": [["a", "b"]]},
+        Preference((SYSTEM, Message("user", "a"), Message("assistant", "b"), HI[0]), PAIR.chosen, PAIR.rejected),
+    ),
+    (
+        "ultrafeedback",
+        {
+            "instruction": "Hi",
+            "models": ["a", "b"],
+            "completions": [{"response": "No", "overall_score": 2.0}, {"response": "Hello", "overall_score": 8.5}],
+        },
+        Ranked("Hi", ("No", "Hello"), (2.0, 8.5)),
+    ),
+    (
+        "ultrafeedback",
+        {
+            "instruction": "Hi",
+            "completions": [
+                {"response": "Hello", "annotations": {"honesty": {"Rating": "5"}, "help": [{"Rating": "4"}]}},
+                {"response": "No", "annotations": {"honesty": {"Rating": "1"}, "help": [{"Rating": "N/A"}]}},
+            ],
+        },
+        Ranked("Hi", ("Hello", "No"), (4.5, 1.0)),
+    ),
+    (
+        "ultrafeedback",
+        {"prompt": "Hi", "chosen": OPENAI, "rejected": [OPENAI[0], NO], "score_chosen": 8.0, "score_rejected": 8.0, "messages": OPENAI},
+        Ranked(HI[:1], (PAIR.chosen, PAIR.rejected), (8.0, 8.0)),
+    ),
+    (
+        "ultrafeedback",
+        {"instruction": "Hi", "chosen_response": "Hello", "rejected_response": "No", "chosen_avg_rating": 4.5, "rejected_avg_rating": 2},
+        Ranked("Hi", ("Hello", "No"), (4.5, 2.0)),
+    ),
+    ("ranked", {"prompt": "Hi", "responses": ["a", "b", "c"], "scores": [1, 3, 2]}, Ranked("Hi", ("a", "b", "c"), (1, 3, 2))),
+    ("ranked", {"prompt": "Hi", "responses": ["a", "b"], "ranks": [2, 1]}, Ranked("Hi", ("a", "b"), (-2, -1))),
+    ("ranked", {"prompt": "Hi", "answers": [{"answer": "a", "rank": 1}, {"answer": "b", "rank": 2}]}, Ranked("Hi", ("a", "b"), (-1, -2))),
+    ("ranked", {"question": "Hi", "ranked_answers": ["a", "b"]}, Ranked("Hi", ("a", "b"), (0, -1))),
+    (
+        "ranked",
+        {"prompt": OPENAI[:1], "candidates": [{"text": "a", "score": 1}, {"text": "b", "score": 2}]},
+        Ranked(HI[:1], ((Message("assistant", "a"),), (Message("assistant", "b"),)), (1, 2)),
+    ),
+    ("rl", {"prompt": OPENAI[:1], "reward_model": {"style": "rule", "ground_truth": 4}}, Task(HI[:1], "4")),
+    ("sharegpt", {"conversations": [{"speaker": "user", "text": "Hi"}, {"speaker": "bot", "text": "Hello"}]}, Conversation(HI)),
+    ("sharegpt", {"dialog": ["Hi", "Hello"]}, Conversation(HI)),
+    (
+        "sharegpt",
+        {"conversations": [{"from": "human", "value": "Hi"}, {"from": "human", "value": "there"}, SHAREGPT[1]]},
+        Conversation((Message("user", "Hi\n\nthere"), HI[1])),
+    ),
+    ("messages", {"messages": [{"role": "developer", "content": "Be brief."}, *OPENAI]}, Conversation((SYSTEM, *HI))),
     ("kto", {"prompt": "Hi", "completion": "Hello", "label": True}, Judged("Hi", "Hello", is_good=True)),
     ("kto", {"question": "Hi", "answer": "Hello", "thumbs": "Thumbs_Down"}, Judged("Hi", "Hello", is_good=False)),
     ("kto", {"prompt": OPENAI[:1], "completion": OPENAI[1:], "label": 0.0}, Judged(HI[:1], HI[1:], is_good=False)),
     ("kto", {"prompt": "Hi", "completion": OPENAI, "label": "good"}, Judged(HI[:1], HI[1:], is_good=True)),
     ("prompts", {"prompt": "Hi"}, Task("Hi")),
     ("prompts", {"Question": "Hi", "id": 3}, Task("Hi")),
-    ("prompts", {"problem": "6 * 7", "solution": 42}, Task("6 * 7", "42")),
-    ("prompts", {"messages": OPENAI[:1], "ground_truth": "Hello"}, Task(HI[:1], "Hello")),
+    ("rl", {"problem": "6 * 7", "solution": 42}, Task("6 * 7", "42")),
+    ("rl", {"messages": OPENAI[:1], "ground_truth": "Hello"}, Task(HI[:1], "Hello")),
     ("prompts", {"conversations": SHAREGPT[:1], "system": "Be brief."}, Task((SYSTEM, HI[0]))),
     ("prompt_completion", {"input": "Hi", "output": "Hello"}, PromptCompletion("Hi", "Hello")),
     ("prompt_completion", {"prompt": "Hi", "completion": "Hello", "label": "greeting"}, PromptCompletion("Hi", "Hello")),
@@ -110,6 +163,18 @@ def test_every_format_has_a_case() -> None:
         ("messages", {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "data_row_malformed", "image_url"),
         ("messages", {"messages": OPENAI[:1]}, "data_no_assistant_turn", "1 turns"),
         ("sharegpt", {"conversations": SHAREGPT[:1]}, "data_no_assistant_turn", "none of them"),
+        ("sharegpt", {"conversations": SHAREGPT[1:]}, "data_row_malformed", "nobody has asked"),
+        ("sharegpt", {"conversations": [*SHAREGPT, {"from": "system", "value": "a"}]}, "data_row_malformed", "in the middle"),
+        ("sharegpt", {"conversations": [SHAREGPT[0], {"from": "function_call", "value": "{"}]}, "data_row_malformed", "not whole JSON"),
+        ("messages", {"messages": OPENAI, "tools": "{"}, "data_row_malformed", "tools is text"),
+        ("messages", {"messages": OPENAI, "tools": 3}, "data_row_malformed", "tools should be a list"),
+        ("ranked", {"prompt": "a", "answers": ["a"]}, "data_row_malformed", "at least two"),
+        ("ranked", {"prompt": "a", "answers": ["a", "b"], "scores": [1]}, "data_row_malformed", "2 numbers"),
+        ("ranked", {"prompt": "a", "answers": [{"text": "a", "score": 1}, {"text": "b"}]}, "data_row_malformed", "answer 2 has no score"),
+        ("alpaca_preference", {"instruction": "a", "output": ["a"]}, "data_row_malformed", "two answers"),
+        ("hh_rlhf", {"chosen": "a", "rejected": None}, "data_row_malformed", "rejected is missing"),
+        ("ultrafeedback", {"prompt": "a", "chosen": "a", "rejected": "b"}, "data_row_malformed", "scores of chosen"),
+        ("rl", {"prompt": None, "answer": 1}, "data_row_malformed", "prompt is missing"),
         ("alpaca", {"instruction": "Hi", "output": None}, "data_row_malformed", "output"),
         ("alpaca", {"instruction": 3, "output": "a"}, "data_row_malformed", "int"),
         ("alpaca", {"instruction": "a", "output": "a", "history": [["a"]]}, "data_row_malformed", "pairs"),
@@ -154,8 +219,24 @@ def test_what_cannot_be_resolved(name: str, columns: Mapping[str, str], code: st
     assert caught.value.code == code
 
 
-_NAMES = st.sampled_from(["messages", "conversations", "prompt", "completion", "chosen", "rejected", "text", "instruction", "output", "x"])
-_KEYS = st.sampled_from(["role", "content", "from", "value", "type", "text", "tool_calls"])
+_NAMES = st.sampled_from(
+    [
+        "messages",
+        "conversations",
+        "prompt",
+        "completion",
+        "chosen",
+        "rejected",
+        "text",
+        "instruction",
+        "output",
+        "x",
+        "tools",
+        "answers",
+        "scores",
+    ]
+)
+_KEYS = st.sampled_from(["role", "content", "from", "value", "type", "text", "tool_calls", "score", "rank", "response", "annotations"])
 _LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["user", "gpt", "[{}]", "[", "", "\ud800", "Hi"])
 _VALUES = st.recursive(_LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_KEYS, inner, max_size=4), max_leaves=12)
 

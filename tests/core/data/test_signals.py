@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 
 from desktop_ft.core.config.objectives import OBJECTIVES
-from desktop_ft.core.data.records import Conversation, Example, Judged, Message, PlainText, Preference, PromptCompletion, Task
+from desktop_ft.core.data.records import Conversation, Example, Judged, Message, PlainText, Preference, PromptCompletion, Ranked, Task
 from desktop_ft.core.data.signals import SIGNALS, Signal, adapt, natural_signal, objectives_for
 from desktop_ft.core.errors import DesktopFtError
 
 HI, HELLO, NO = Message("user", "Hi"), Message("assistant", "Hello"), Message("assistant", "No")
 CHAT = Conversation((HI, HELLO))
 TEXT_PAIR, CHAT_PAIR = Preference("Hi", "Hello", "No"), Preference((HI,), (HELLO,), (NO,))
+RANKED, TIE = Ranked("Hi", ("No", "Hello", "Hm", "Hello!"), (0, 3, 1, 3)), Ranked("Hi", ("Hello", "No"), (1, 1))
 HH = Preference("\n\nHuman: Hi\n\nAssistant: Yes?\n\nHuman: Tell.\n\nAssistant:", " It is so.", " No.")
 HH_TURNS = (HI, Message("assistant", "Yes?"), Message("user", "Tell."))
 
@@ -46,6 +47,13 @@ HH_TURNS = (HI, Message("assistant", "Yes?"), Message("user", "Tell."))
         (CHAT_PAIR, "prompts", True, (Task((HI,), "Hello"),)),
         (HH, "prompts", True, (Task(HH_TURNS, "It is so."),)),
         (Judged("Hi", "No", is_good=False), "prompts", True, (Task((HI,), None),)),
+        (RANKED, "pairs", True, (Preference((HI,), (HELLO,), (Message("assistant", "Hm"),)), CHAT_PAIR)),
+        (RANKED, "judgments", True, (Judged((HI,), (HELLO,), is_good=True), Judged((HI,), (NO,), is_good=False))),
+        (RANKED, "answers", True, (CHAT,)),
+        (RANKED, "prompts", True, (Task((HI,), "Hello"),)),
+        (TIE, "pairs", True, ()),
+        (TIE, "judgments", True, ()),
+        (TIE, "answers", True, (CHAT,)),
         (Task("Hi", "42"), "prompts", True, (Task((HI,), "42"),)),
         (Task("Hi"), "prompts", False, (Task("Hi"),)),
     ],
@@ -95,3 +103,22 @@ def test_every_record_suits_its_natural_signal_and_every_objective_has_one() -> 
         assert len(adapt(example, 1, signal, as_chat=True)) == 1
         assert any(SIGNALS[objective] == signal for objective in objectives_for(example))
     assert set(SIGNALS) == set(OBJECTIVES)
+
+
+CALL = Message("assistant", "", '{"tool_calls": [{"function": {"name": "f", "arguments": {}}}]}')
+
+
+@pytest.mark.parametrize(
+    ("example", "signal"),
+    [
+        (Preference((HI,), (CALL,), (NO,)), "pairs"),
+        (Judged((HI,), (CALL,), is_good=True), "judgments"),
+        (Conversation((HI, CALL)), "prompts"),
+        (Conversation((HI, HELLO), "[{}]"), "prompts"),
+        (Ranked((HI,), ((CALL,), (NO,)), (1, 0)), "pairs"),
+    ],
+)
+def test_tool_calls_are_learnt_by_sft_alone(example: Example, signal: Signal) -> None:
+    with pytest.raises(DesktopFtError, match="Row 7: it holds tool calls"):
+        adapt(example, 7, signal, as_chat=True)
+    assert adapt(example, 7, "answers", as_chat=True)

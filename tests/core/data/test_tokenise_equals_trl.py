@@ -205,3 +205,66 @@ def test_rendering_equals_transformers(source: str, tmp_path: Path) -> None:
     for add_generation_prompt in (False, True):
         expected = theirs.apply_chat_template(CHATS[1]["messages"], tokenize=False, add_generation_prompt=add_generation_prompt)
         assert template.render(getattr(example, "messages"), add_generation_prompt) == expected  # noqa: B009 (the union has no such field)
+
+
+TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": "weather",
+            "description": "Weather of a city.",
+            "parameters": {"type": "object", "properties": {"city": {"type": "string", "description": "Its name"}}, "required": ["city"]},
+        },
+    }
+]
+_CALL = {"type": "function", "function": {"name": "weather", "arguments": {"city": "Paris"}}}
+TOOL_CHATS: list[Row] = [
+    {
+        "messages": [
+            {"role": "user", "content": "Weather in Paris?"},
+            {"role": "assistant", "content": "", "tool_calls": [_CALL]},
+            {"role": "tool", "content": "Sunny", "name": "weather"},
+            {"role": "assistant", "content": "It is sunny."},
+        ],
+        "tools": TOOLS,
+    },
+    {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}], "tools": TOOLS},
+]
+
+
+@pytest.mark.parametrize("name", ["qwen2_5", "qwen3", "llama3_1", "llama3_2", "lfm2", "glm4moe"])
+def test_tools_and_tool_calls_are_rendered_as_transformers_does(name: str, tmp_path: Path) -> None:
+    import trl as trl_package
+    from transformers import AutoTokenizer
+
+    source = (Path(trl_package.__file__).parent / "chat_templates" / f"{name}.jinja").read_text(encoding="utf-8")
+    folder = make_model_dir(tmp_path, source)
+    theirs, ours = AutoTokenizer.from_pretrained(folder), load_tokenizer(folder)
+    for number, row in enumerate(TOOL_CHATS, start=1):
+        example = to_example(row, number, "messages", {})
+        ids = theirs.apply_chat_template(row["messages"], tools=row["tools"], return_dict=False)
+        assert tokenise(example, ours, max_length=None, assistant_only_loss=False).input_ids == tuple(cast("list[int]", ids))
+
+
+@pytest.mark.parametrize("assistant_only_loss", [False, True])
+def test_tools_and_tool_calls_equal_trl(assistant_only_loss: bool, tmp_path: Path, trl: Trl) -> None:
+    import trl as trl_package
+
+    source = (Path(trl_package.__file__).parent / "chat_templates" / "qwen3.jinja").read_text(encoding="utf-8")
+    folder = make_model_dir(tmp_path, source)
+    rows = [{**row, "tools": json.dumps(row["tools"])} for row in TOOL_CHATS]
+    ours = _ours(folder, rows, assistant_only_loss=assistant_only_loss)
+    assert ours == trl(folder, rows, assistant_only_loss=assistant_only_loss)
+
+
+def test_a_call_is_learnt_where_the_template_has_no_markers(tmp_path: Path) -> None:
+    source = (
+        "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] }}{% for c in m['tool_calls'] or [] %}"
+        "{{ '<call>' + c['function'] | tojson + '</call>' }}{% endfor %}{{ '<|im_end|>\n' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+    )
+    tokenizer = load_tokenizer(make_model_dir(tmp_path, source))
+    example = to_example(TOOL_CHATS[0], 1, "messages", {})
+    seen = tokenise(example, tokenizer, max_length=None, assistant_only_loss=True)
+    learnt = tokenizer.decode([label for label in seen.labels if label != -100])
+    assert learnt == '<call>{"name": "weather", "arguments": {"city": "Paris"}}</call><|im_end|>It is sunny.<|im_end|>'

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import cast
 
 import pytest
 
 from desktop_ft.core.config.objectives import ObjectiveName
+from desktop_ft.core.data.formats import SAMPLED_ROWS
+from desktop_ft.core.data.index import indexed
+from desktop_ft.core.data.source import START, Item, Mark, RowSource
 from desktop_ft.core.data.tokenizer import ModelTokenizer, load_tokenizer
 from desktop_ft.core.data.view import view_rows
 from desktop_ft.core.errors import DesktopFtError
@@ -105,3 +108,31 @@ def test_the_wrong_file_for_an_objective_is_refused(tmp_path: Path, tokenizer: M
         _views(tmp_path, [dict(row) for row in KTO], tokenizer, "dpo")
     assert caught.value.code == "data_wrong_for_objective"
     assert "marked good or bad" in caught.value.message
+
+
+def test_only_what_is_shown_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenizer = load_tokenizer(make_model_dir(tmp_path / "model"))
+    path = tmp_path / "a.jsonl"
+    lines = [json.dumps({"prompt": f"Say {index}", "completion": str(index), "label": index % 3 == 0}) for index in range(3000)]
+    path.write_text("\n\n".join(lines) + "\n", encoding="utf-8")
+    read: list[int] = []
+    items = RowSource.items
+
+    def counted(self: RowSource, start: Mark = START) -> Iterator[Item]:
+        for item in items(self, start):
+            read.append(item.number)
+            yield item
+
+    monkeypatch.setattr(RowSource, "items", counted)
+    first = view_rows(path, tokenizer, 64, 3)
+    assert [view["row"] for view in first] == [0, 2, 4]
+    assert len(read) <= SAMPLED_ROWS + 1
+    good = view_rows(path, tokenizer, 64, 100, objective="sft")
+    assert [view["row"] for view in good] == [6 * index for index in range(100)]
+    indexed(RowSource(path))
+    read.clear()
+    found = view_rows(path, tokenizer, 64, 5, only=[5000, 5004])
+    assert [view["row"] for view in found] == [5000, 5004]
+    assert len(read) < SAMPLED_ROWS + 300
+    left = view_rows(path, tokenizer, 64, 5, only=[5000, 5004], fixes=["drop_exact_duplicates"])
+    assert left == found
