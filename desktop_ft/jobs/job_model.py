@@ -17,6 +17,7 @@ from desktop_ft.core.events import (
     LrSuggested,
     Phase,
     PhaseChanged,
+    ProbeMeasured,
     Progress,
     RunFinished,
     RunStarted,
@@ -46,6 +47,7 @@ class JobModel(QObject):
         exported: What is complete on disk; several where the job writes several.
         samples: Answers that were written or scored, in order.
         points: Learning rates that a sweep tried, the lowest first, and what it ``suggested``; None before its end.
+        probed: What one worst-case step took; None before its end.
         warnings: As they came.
         error: What ended it; None where all is well.
         error_details: Traceback or console tail for "Details".
@@ -69,6 +71,7 @@ class JobModel(QObject):
         self.samples: list[SampleDone] = []
         self.points: list[LrPoint] = []
         self.suggested: LrSuggested | None = None
+        self.probed: ProbeMeasured | None = None
         self.warnings: list[WarningRaised] = []
         self.error: DesktopFtError | None = None
         self.error_details = ""
@@ -129,21 +132,8 @@ class JobModel(QObject):
                 self._set_progress(event.phase, 0, 0, event.detail)
             case Progress():
                 self._set_progress(event.phase, event.done, event.total, event.detail or self.detail)
-            case Verified():
-                self.verified = event
-                self._changed.add("result")
-            case Exported():
-                self.exported.append(event)
-                self._changed.add("result")
-            case LrPoint():
-                self.points.append(event)
-                self._changed.add("result")
-            case LrSuggested():
-                self.suggested = event
-                self._changed.add("result")
-            case SampleDone():
-                self.samples.append(event)
-                self._changed.add("result")
+            case Verified() | Exported() | LrPoint() | LrSuggested() | ProbeMeasured() | SampleDone():
+                self._fold_result(event)
             case WarningRaised():
                 self.warnings.append(event)
                 self._changed.add("messages")
@@ -153,6 +143,22 @@ class JobModel(QObject):
                 self._set_status(event.status)
             case _:
                 pass
+
+    def _fold_result(self, event: Verified | Exported | LrPoint | LrSuggested | ProbeMeasured | SampleDone) -> None:
+        match event:
+            case Verified():
+                self.verified = event
+            case Exported():
+                self.exported.append(event)
+            case LrPoint():
+                self.points.append(event)
+            case LrSuggested():
+                self.suggested = event
+            case ProbeMeasured():
+                self.probed = event
+            case SampleDone():
+                self.samples.append(event)
+        self._changed.add("result")
 
     def _set_progress(self, phase: Phase, done: int, total: int, detail: str) -> None:
         self.phase, self.done, self.total, self.detail = phase, done, total, detail
