@@ -19,6 +19,7 @@ from desktop_ft.core.events import (
     LrSuggested,
     Phase,
     PhaseChanged,
+    ProbeMeasured,
     Progress,
     RunFinished,
     RunStarted,
@@ -49,6 +50,7 @@ class JobModel(QObject):
         samples: Answers that were written or scored, in order.
         points: Learning rates that a sweep tried, the lowest first, and what it ``suggested``; None before its end.
         exact: The exact estimate; None before it.
+        probed: What one worst-case step took; None before its end.
         warnings: As they came.
         error: What ended it; None where all is well.
         error_details: Traceback or console tail for "Details".
@@ -73,6 +75,7 @@ class JobModel(QObject):
         self.points: list[LrPoint] = []
         self.suggested: LrSuggested | None = None
         self.exact: DryRunDone | None = None
+        self.probed: ProbeMeasured | None = None
         self.warnings: list[WarningRaised] = []
         self.error: DesktopFtError | None = None
         self.error_details = ""
@@ -140,7 +143,7 @@ class JobModel(QObject):
                 self._set_progress(event.phase, 0, 0, event.detail)
             case Progress():
                 self._set_progress(event.phase, event.done, event.total, event.detail or self.detail)
-            case Verified() | Exported() | LrPoint() | LrSuggested() | DryRunDone() | SampleDone():
+            case Verified() | Exported() | LrPoint() | LrSuggested() | DryRunDone() | ProbeMeasured() | SampleDone():
                 self._fold_result(event)
             case WarningRaised():
                 self.warnings.append(event)
@@ -152,7 +155,7 @@ class JobModel(QObject):
             case _:
                 pass
 
-    def _fold_result(self, event: Verified | Exported | LrPoint | LrSuggested | DryRunDone | SampleDone) -> None:
+    def _fold_result(self, event: Verified | Exported | LrPoint | LrSuggested | DryRunDone | ProbeMeasured | SampleDone) -> None:
         match event:
             case Verified():
                 self.verified = event
@@ -164,6 +167,8 @@ class JobModel(QObject):
                 self.suggested = event
             case DryRunDone():
                 self.exact = event
+            case ProbeMeasured():
+                self.probed = event
             case SampleDone():
                 self.samples.append(event)
         self._changed.add("result")

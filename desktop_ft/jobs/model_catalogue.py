@@ -16,7 +16,7 @@ from desktop_ft.core.config import DEMO, validate
 from desktop_ft.core.device import DeviceFacts
 from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.core.hub_cache import CachedModel, scan_hub_cache
-from desktop_ft.core.memory.estimate import estimate
+from desktop_ft.core.memory.corrections import estimate_here
 from desktop_ft.core.memory.terms import Verdict
 from desktop_ft.core.models import ModelInfo, read_model, resolve_model
 from desktop_ft.jobs.background import BackgroundTask, IsCancelled, ReportProgress, Work
@@ -191,7 +191,7 @@ def needs(
         if entry.info is not None and entry.info.shape is not None:
             plain = validate({"model": {"source": entry.source}, "data": {"train": DEMO}})
             config = demo_draft().validated() if entry.source == DEMO else plain
-            bill = estimate(config, entry.info, device)
+            bill = estimate_here(config, entry.info, device).estimate
             found[entry.key] = Need(bill.total_bytes, bill.verdict)
     return found
 

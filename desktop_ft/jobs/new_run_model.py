@@ -20,7 +20,8 @@ from desktop_ft.core.config.objectives import ObjectiveName
 from desktop_ft.core.demo import DEMO_NAME, demo_draft, demo_values
 from desktop_ft.core.device import DeviceFacts
 from desktop_ft.core.errors import ConfigError, DesktopFtError, Problem
-from desktop_ft.core.memory import MemoryEstimate, changed_config, estimate
+from desktop_ft.core.memory import MemoryEstimate, changed_config
+from desktop_ft.core.memory.corrections import Correction, estimate_here
 from desktop_ft.core.models import ModelInfo, read_model, resolve_model
 from desktop_ft.core.preflight import resolve_data
 from desktop_ft.core.presets import Preset
@@ -83,6 +84,10 @@ class NewRunModel(QObject):
         self.data: DataFacts | None = None
         self.data_error: DesktopFtError | None = None
         self.estimate: MemoryEstimate | None = None
+        self.correction: Correction | None = None
+        """How what was measured on this computer moved the estimate."""
+        self.measurements_note = ""
+        """What a person should know of the file of measurements."""
         self.estimate_error: DesktopFtError | None = None
         """Why there is no estimate though the model is known; it does not keep a run from starting."""
         self.notes: dict[str, str] = {}
@@ -139,6 +144,16 @@ class NewRunModel(QObject):
         if device != self.device:
             self.device = device
             self._recompute()
+
+    def take_measurements(self) -> None:
+        """Something was measured or forgotten."""
+        self._recompute()
+
+    def why_not_probed(self) -> str:
+        """Why one step of the run cannot be measured now, in one sentence; a run that seems too large can be."""
+        return next((reason for page in PAGES[:-1] if (reason := self.why_blocked(page))), "") or next(
+            (problem.message for problem in self.all_problems), ""
+        )
 
     def choose_model(self, source: str, revision: str = "main") -> None:
         """Train this model: a folder, a Hub id in the cache, or ``demo``."""
@@ -368,7 +383,7 @@ class NewRunModel(QObject):
             config = changed_config(self.workable, changes)
         except ConfigError:
             return None
-        return estimate(config, self.model, self.device, self.data.longest if self.data else None)
+        return estimate_here(config, self.model, self.device, self.data.longest if self.data else None).estimate
 
     def _find_workable(self) -> RunConfig | None:
         if not self.all_problems:
@@ -385,6 +400,7 @@ class NewRunModel(QObject):
     def _compute(self) -> None:
         """What follows from draft, model, data and device; before anyone is told, so that nobody sees half of a change."""
         self.estimate, self.estimate_error, self.resolved, self.advice = None, None, None, ()
+        self.correction = None
         self.all_problems = self.draft.problems()
         config = self.workable = self._find_workable()
         self._last_config = config or self._last_config
@@ -393,7 +409,9 @@ class NewRunModel(QObject):
             num_train, num_eval = self.num_examples
             self.resolved = resolve(config, self.model, self.device, max(num_train, 1), num_eval, longest)
             try:
-                self.estimate = estimate(config, self.model, self.device, longest)
+                found = estimate_here(config, self.model, self.device, longest)
+                self.estimate, self.correction = found.estimate, found.correction
+                self.measurements_note = found.note or self.measurements_note
             except DesktopFtError as error:
                 self.estimate_error = error
             over_length = self.data.num_rows_of("over_length") if self.data else 0

@@ -16,7 +16,7 @@ from desktop_ft.core.config import DEMO, SETTINGS, save_config
 from desktop_ft.core.config.combinations import REWARDED
 from desktop_ft.core.config.ignored import ignored_note
 from desktop_ft.core.errors import ConfigError, DesktopFtError
-from desktop_ft.core.forecast import forecast_disk
+from desktop_ft.core.forecast import forecast_disk, forecast_seconds
 from desktop_ft.core.memory.estimate import MemoryEstimate
 from desktop_ft.core.workspace import default_workspace, slug
 from desktop_ft.jobs.new_run_model import NewRunModel, PageName
@@ -24,7 +24,7 @@ from desktop_ft.ui.kit.buttons import button
 from desktop_ft.ui.kit.fields import TextControl
 from desktop_ft.ui.kit.fonts import em
 from desktop_ft.ui.kit.layout import column, frame, grid, row
-from desktop_ft.ui.kit.text import DASH, ElidedLabel, Label, format_gib, format_learning_rate, format_number, format_size
+from desktop_ft.ui.kit.text import DASH, ElidedLabel, Label, format_duration, format_gib, format_learning_rate, format_number, format_size
 from desktop_ft.ui.objective_words import learns_from, objective_title
 from desktop_ft.ui.run_page.words import adapter_options
 from desktop_ft.ui.wizard.fit_list import FitList
@@ -33,6 +33,7 @@ from desktop_ft.ui.wizard.model_page import parameters_in_words
 from desktop_ft.ui.wizard.notices import AdviceLine, Banner
 from desktop_ft.ui.wizard.page import WizardPage, set_stacked
 from desktop_ft.ui.wizard.preset_dialog import PresetDialog
+from desktop_ft.ui.wizard.probe_box import ProbeBox
 from desktop_ft.ui.wizard.rewards_editor import kind_word
 from desktop_ft.ui.wizard.settings_form import QUIET_TONES, Disclosure, SettingsForm
 
@@ -79,6 +80,7 @@ class ReviewPage(WizardPage):
         self.fits = AdviceLine()
         self.fit_heading = self._new_fit_heading()
         self.fit_list = FitList()
+        self.probe = ProbeBox(model)
         self.name_field = TextControl()
         self.name_problem = AdviceLine()
         self.save = button(self.tr("Save as &file…"), "flat", "save", on_click=self._on_save_clicked)
@@ -99,6 +101,7 @@ class ReviewPage(WizardPage):
                 self.fits,
                 self.fit_heading,
                 self.fit_list,
+                self.probe,
                 run_head,
                 self.summary,
                 *self.advice,
@@ -303,7 +306,7 @@ class ReviewPage(WizardPage):
         model = self.model
         resolved, bill, info = model.resolved, model.estimate, model.model
         number = format_number(resolved.num_steps) if resolved else DASH
-        self.steps.show_words(number, self.tr("time is known after three"))
+        self.steps.show_words(number, self._time_words())
         if bill is None or info is None or model.workable is None:
             self.disk.show_words(DASH, "")
             self.result.show_words(DASH, "")
@@ -312,6 +315,17 @@ class ReviewPage(WizardPage):
         self.disk.show_words(format_size(forecast.run_bytes), self.tr("of {0} free").format(format_size(free_disk_bytes())))
         kind = self.tr("model") if model.draft.get("method.kind") == "full" else self.tr("adapter")
         self.result.show_words(format_size(forecast.result_bytes), kind)
+
+    def _time_words(self) -> str:
+        """How long the run takes, where its very plan was measured on this computer."""
+        resolved, correction = self.model.resolved, self.model.correction
+        if resolved is None or correction is None or correction.seconds_per_step is None:
+            return self.tr("time is known after three")
+        evaluation, every = correction.evaluation_seconds, resolved.config.evaluation.eval_steps
+        num_evaluations = 0 if evaluation is None or not isinstance(every, int) else resolved.num_steps // every + 1
+        seconds = forecast_seconds(resolved.num_steps, correction.seconds_per_step, num_evaluations, evaluation or 0.0)
+        words = self.tr("at most {0}, measured here") if correction.is_worst_case else self.tr("about {0}, measured here")
+        return words.format(format_duration(seconds))
 
     def _show_name(self) -> None:
         name = str(self.model.draft.get("name"))
