@@ -11,7 +11,7 @@ import torch
 
 from desktop_ft.core.device import DeviceFacts
 from desktop_ft.core.gpu import GpuReader, GpuReading, GpuState
-from desktop_ft.core.memory.terms import context_bytes
+from desktop_ft.core.memory.terms import known_context_bytes
 from desktop_ft.engine.device import peak_memory_bytes
 
 LARGEST_CONTEXT_BYTES: Final = 4 << 30
@@ -51,7 +51,7 @@ class MemoryMeter:
         if device.kind not in {"cuda", "rocm"}:
             return OwnMemory(peak)
         context = self._context(device)
-        known = context_bytes(device) if context is None else context
+        known = known_context_bytes(device) if context is None else context
         return OwnMemory(peak + known, torch.cuda.max_memory_allocated(), peak, context)
 
     def _context(self, device: DeviceFacts) -> int | None:

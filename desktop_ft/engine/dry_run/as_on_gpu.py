@@ -208,7 +208,7 @@ def _apply(self: torch.nn.Module, fn: Callable[[torch.Tensor], torch.Tensor], re
 
 
 def _made_list(shape: Sequence[int]) -> Any:  # noqa: ANN401 - as deep as the shape
-    return cast("Any", _made_array(shape).tolist()) if shape else 1
+    return _made_array(shape).tolist() if shape else 1
 
 
 def _made_array(shape: Sequence[int]) -> np.ndarray[Any, Any]:

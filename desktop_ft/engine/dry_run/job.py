@@ -24,7 +24,7 @@ from desktop_ft.core.memory import TERM_KEYS, changed_config, choose
 from desktop_ft.core.memory.allocator import Alloc, Begin, Free, TraceEvent, replay
 from desktop_ft.core.memory.objectives import rows_per_example
 from desktop_ft.core.memory.plan import has_flash_attention, has_triton
-from desktop_ft.core.memory.terms import CPU_PROCESS_BYTES, context_bytes, cublas_workspace_bytes
+from desktop_ft.core.memory.terms import CPU_PROCESS_BYTES, cublas_workspace_bytes, known_context_bytes
 from desktop_ft.core.models import ModelInfo, model_from_config, read_model, resolve_model
 from desktop_ft.core.stages import FIRST_STAGE, has_stages, policy_config, reward_config
 from desktop_ft.engine.device import Precision, precision_of
@@ -263,7 +263,7 @@ def _at_peak(events: Sequence[TraceEvent], kinds: Mapping[int, str]) -> tuple[di
 
 
 def _answer(exact: Exact, device: DeviceFacts, seconds: float, notes: Sequence[str]) -> DryRunDone:
-    beside = context_bytes(device) if device.kind != "cpu" else 0
+    beside = known_context_bytes(device) if device.kind != "cpu" else 0
     process = CPU_PROCESS_BYTES if device.kind == "cpu" else 0
     total = beside + process + exact.reserved + exact.paged
     terms: dict[str, int] = dict.fromkeys(TERM_KEYS, 0)

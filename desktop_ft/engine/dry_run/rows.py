@@ -53,6 +53,8 @@ def made_data(config: RunConfig, longest: int, num_train: int, num_eval: int) ->
         eval_examples=examples[num_train:],
         longest=longest,
         notes=(),
+        lengths=(longest,) * num_train,
+        eval_lengths=(longest,) * num_eval,
     )
 
 
