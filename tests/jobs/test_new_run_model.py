@@ -175,7 +175,7 @@ def test_reading_can_be_stopped(started: NewRunModel, tmp_path: Path) -> None:
 
 def test_what_does_not_fit_blocks_the_start_and_a_suggestion_frees_it(started: NewRunModel, tmp_path: Path, wait_for: WaitFor) -> None:
     started.set_device(SMALL_GPU)
-    started.choose_model(str(write_model(tmp_path / "large", hidden=4096, layers=6)))
+    started.choose_model(str(write_model(tmp_path / "large", hidden=4096, layers=10)))
     wait_for(lambda: started.model is not None and is_ready(started))
     assert started.estimate is not None
     assert started.estimate.verdict == "does_not_fit"

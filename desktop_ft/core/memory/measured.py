@@ -16,14 +16,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
-from typing import Final, Literal, TypeVar, cast, get_args
+from typing import Final, Literal, cast, get_args
+
+from pydantic import TypeAdapter, ValidationError
 
 from desktop_ft.core.config.objectives import OBJECTIVES, ObjectiveName
 from desktop_ft.core.device import DeviceFacts
 from desktop_ft.core.exclusive import exclusive
 from desktop_ft.core.files import write_error, write_json
-from desktop_ft.core.memory.plan import Plan, Rollout
-from desktop_ft.core.model_shape import ModelShape
+from desktop_ft.core.memory.plan import Plan
 from desktop_ft.core.workspace import Workspace, default_workspace
 
 MEASURED_VERSION: Final = 1
@@ -276,31 +277,13 @@ def _is_time(value: object) -> bool:
 
 def plan_from_values(value: object) -> Plan | None:
     """A plan from what `dataclasses.asdict` made of it; None where a field is unknown, missing or of another kind."""
-    if not isinstance(value, dict):
-        return None
-    fields = dict(cast("dict[str, object]", value))
-    shape, rollout = _revived(ModelShape, fields.get("shape")), _revived(Rollout, fields.get("rollout"))
-    if shape is None or (rollout is None and fields.get("rollout") is not None):
-        return None
-    return _revived(Plan, {**fields, "shape": shape, "rollout": rollout})
-
-
-_Revived = TypeVar("_Revived", Plan, ModelShape, Rollout)
-_PLAIN: Final[Mapping[str, tuple[type, ...]]] = {"int": (int,), "bool": (bool,), "float": (int, float), "str": (str,)}
-
-
-def _revived(kind: type[_Revived], value: object) -> _Revived | None:
-    """A frozen record from its fields; JSON has no tuples."""
-    if not isinstance(value, dict):
-        return None
-    given = {
-        name: tuple(cast("list[object]", item)) if isinstance(item, list) else item
-        for name, item in cast("dict[str, object]", value).items()
-    }
-    plain = {field.name: _PLAIN[str(field.type)] for field in dataclasses.fields(kind) if str(field.type) in _PLAIN}
-    if any(type(given[name]) not in types for name, types in plain.items() if name in given):
-        return None
     try:
-        return cast("Callable[..., _Revived]", kind)(**given)
-    except TypeError:
+        plan = _plans().validate_json(json.dumps(value))
+    except (ValidationError, TypeError):
         return None
+    return plan if json.loads(json.dumps(dataclasses.asdict(plan))) == value else None
+
+
+@lru_cache(maxsize=1)
+def _plans() -> TypeAdapter[Plan]:
+    return TypeAdapter(Plan)
