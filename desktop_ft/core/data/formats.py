@@ -63,6 +63,20 @@ class _Spec:
     convert: Callable[[Mapping[str, object], int], Example]
     optional: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
     fits: Callable[[Mapping[str, object]], bool] = lambda _: True
+    assumes: Callable[[Mapping[str, str], Sequence[Mapping[str, object]]], str] = lambda _columns, _rows: ""
+    """What the detection took for granted, and how to say otherwise; told with the reason."""
+
+
+def _assumed_marks(column: str, rows: Sequence[Mapping[str, object]]) -> str:
+    """A mark that is a word or true and false says itself what it means; a number could be the class of something else."""
+    if any(
+        not isinstance(row.get(column), int | float) or isinstance(row.get(column), bool) for row in rows if row.get(column) is not None
+    ):
+        return ""
+    return (
+        f"It is assumed that 1 in {column} means a good answer and 0 a bad one. If {column} is a class of something else, choose "
+        "prompt_completion as the format (data.format), which leaves it aside."
+    )
 
 
 _CHATS = ("messages", "conversations", "conversation", "chat", "dialogue", "dialog", "turns")
@@ -110,6 +124,7 @@ _SPECS: tuple[_Spec, ...] = (
         kto_example,
         {"input": ("input",), "system": ("system",)},
         lambda row: as_label(row["label"]) is not None,
+        lambda columns, rows: _assumed_marks(columns["label"], rows),
     ),
     _Spec(
         "alpaca",
@@ -163,7 +178,8 @@ def detect_format(rows: Sequence[Mapping[str, object]], columns: Mapping[str, st
         num_fitting = sum(_fits(spec, row, found) for row in sample)
         if num_fitting * 2 >= len(sample) and num_fitting > 0:
             listed = ", ".join(sorted(set(found.values())))
-            return Detection(spec.name, f"{num_fitting} of {len(sample)} rows have {spec.sentence} ({listed}).", found)
+            reason = f"{num_fitting} of {len(sample)} rows have {spec.sentence} ({listed})."
+            return Detection(spec.name, " ".join(filter(None, (reason, spec.assumes(found, sample)))), found)
     raise DesktopFtError(
         "data_format_undetected",
         "The format of the data is not clear",
