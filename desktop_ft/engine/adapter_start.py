@@ -20,21 +20,22 @@ from desktop_ft.engine.load import load_adapter
 from desktop_ft.engine.reward_model import HEADS, check_head
 
 
-def continued_scorer(base: PreTrainedModel, folder: Path) -> PeftModel:
+def continued_scorer(base: PreTrainedModel, folder: Path, dropout: float) -> PeftModel:
     """The scorer with an adapter to train further.
 
     Args:
         base: A sequence classifier with one output.
         folder: An adapter of a reward run, which brings its head, or of a language model, whose matrices get the base's head.
+        dropout: Share of the adapter's inputs dropped while training: the run's own setting.
 
     Raises:
         DesktopFtError: ``adapter_missing``, ``adapter_mismatch`` or ``reward_no_head``.
     """
     if not (folder / "adapter_config.json").is_file():
-        return load_adapter(base, folder)  # which says so
+        return load_adapter(base, folder, dropout)  # which says so
     old = PeftConfig.from_pretrained(str(folder))
     if old.task_type == "SEQ_CLS":
-        model = load_adapter(base, folder)
+        model = load_adapter(base, folder, dropout)
         check_head(model, find_reward_model(folder))
         return model
     if not isinstance(old, LoraConfig):
@@ -43,7 +44,7 @@ def continued_scorer(base: PreTrainedModel, folder: Path) -> PeftModel:
     outputs = [name for name in weights if "lm_head" in name]
     if outputs:
         raise _mismatch(folder, f"it changes the output layer ({outputs[0]}), which a reward model does not have")
-    settings = dataclasses.replace(old, task_type="SEQ_CLS", inference_mode=False, init_lora_weights=True)
+    settings = dataclasses.replace(old, task_type="SEQ_CLS", inference_mode=False, init_lora_weights=True, lora_dropout=dropout)
     model = cast("PeftModel", get_peft_model(base, settings))
     _put(model, weights, folder)
     return model

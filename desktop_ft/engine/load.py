@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, cast
 
 import torch
-from peft import EvaConfig, LoraConfig, PeftModel
+from peft import EvaConfig, LoraConfig, PeftConfig, PeftModel
 from transformers import (
     AddedToken,
     AutoModelForCausalLM,
@@ -89,8 +90,13 @@ def load_base_model(
     return model
 
 
-def load_adapter(model: PreTrainedModel, folder: Path) -> PeftModel:
+def load_adapter(model: PreTrainedModel, folder: Path, dropout: float) -> PeftModel:
     """Put a trained adapter on the model, to be trained further.
+
+    Args:
+        model: What it was trained on.
+        folder: The adapter's.
+        dropout: Share of its inputs dropped from now on; what it was trained with so far was the earlier run's setting.
 
     Raises:
         DesktopFtError: ``adapter_missing`` or ``adapter_mismatch``.
@@ -104,7 +110,8 @@ def load_adapter(model: PreTrainedModel, folder: Path) -> PeftModel:
         )
     try:
         with plain_adapter(folder) as plain:
-            return PeftModel.from_pretrained(model, str(plain), is_trainable=True)
+            settings = with_dropout(PeftConfig.from_pretrained(str(plain)), dropout)
+            return PeftModel.from_pretrained(model, str(plain), is_trainable=True, config=settings)
     except (RuntimeError, ValueError) as error:
         raise DesktopFtError(
             "adapter_mismatch",
@@ -112,6 +119,11 @@ def load_adapter(model: PreTrainedModel, folder: Path) -> PeftModel:
             f"{folder} could not be put on this model: {str(error).splitlines()[0][:300]}",
             "Pick the model that the adapter was trained on, or set model.adapter to null.",
         ) from error
+
+
+def with_dropout(settings: PeftConfig, dropout: float) -> PeftConfig:
+    """The settings of a stored adapter with another dropout; kinds of adapter without one are left as they are."""
+    return dataclasses.replace(settings, lora_dropout=dropout) if isinstance(settings, LoraConfig) else settings
 
 
 def lora_config(config: RunConfig, model: PreTrainedModel, head: Head = "causal", *, is_new: bool = True) -> LoraConfig:

@@ -271,7 +271,7 @@ class TrainingRun:
         )
         self._leave_if_stopped()
         prepare_base(config, model, prepared.tokenizer)
-        return load_adapter(model, Path(config.model.adapter)) if config.model.adapter else model
+        return load_adapter(model, Path(config.model.adapter), config.method.dropout) if config.model.adapter else model
 
     def _training(
         self, prepared: Prepared, model: PreTrainedModel | PeftModel, start: AdapterStart, store: CheckpointStore, sampling: Sampling

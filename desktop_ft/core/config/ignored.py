@@ -16,7 +16,7 @@ PARTS: Final[Mapping[ObjectiveName, tuple[str, ...]]] = {
     "rlhf": ("rlhf", "reward", "rewards", "rollout"),
 }  # fmt: skip
 """Sections below ``objective`` that each objective reads; rlhf reads that of its policy besides."""
-_KEPT_BY_ADAPTER: Final = ("rank", "alpha", "dropout", "use_dora", "use_rslora", "init", "target_modules", "modules_to_save")
+_KEPT_BY_ADAPTER: Final = ("rank", "alpha", "use_dora", "use_rslora", "init", "target_modules", "modules_to_save")
 _ADAPTER_ONLY: Final = (*_KEPT_BY_ADAPTER, "loraplus_lr_ratio")
 _WITHOUT_DROPOUT: Final = ("dpo", "orpo", "kto", "reward", "ppo")
 """TRL's trainers of these (`disable_dropout`), and our PPO, turn every dropout off: its noise would hide how two answers differ."""

@@ -122,12 +122,16 @@ def roles_of(format: str) -> tuple[tuple[str, ...], tuple[str, ...]]:  # noqa: A
 
 
 def _more(spec: Spec, sample: Sequence[Mapping[str, object]], columns: Mapping[str, str]) -> str:
-    """Of marked answers how many are good, and what to do if the marks mean something else."""
+    """Of marked answers how many are good; a number as a mark could be the class of something else, so that is said."""
     if spec.name != "kto":
         return ""
-    marks = [as_label(row.get(columns["label"])) for row in sample]
-    counts = f" Of these, {marks.count(True)} are marked good and {marks.count(False)} bad in {columns['label']};"
-    return f"{counts} if that column means something else, choose prompt_completion."
+    column = columns["label"]
+    marks = [as_label(row.get(column)) for row in sample]
+    counts = f" Of these, {marks.count(True)} are marked good and {marks.count(False)} bad in {column}."
+    are_numbers = all(isinstance(row.get(column), int | float) and not isinstance(row.get(column), bool) for row in sample)
+    if not are_numbers:
+        return counts
+    return f"{counts} It is assumed that 1 in {column} means a good answer; if it means something else, choose prompt_completion."
 
 
 def _spec(name: str) -> Spec:

@@ -63,7 +63,7 @@ def load_model(
     if config.method.kind == "full":
         return base
     if config.model.adapter is not None:
-        model = continued_scorer(base, Path(config.model.adapter))
+        model = continued_scorer(base, Path(config.model.adapter), config.method.dropout)
     else:
         settings = lora_config(config, base, "score", is_new=is_new)
         model = cast("PeftModel", get_peft_model(base, settings))

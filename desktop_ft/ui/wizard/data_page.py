@@ -27,7 +27,7 @@ from desktop_ft.ui.wizard.column_dialog import ColumnDialog, fitting_formats
 from desktop_ft.ui.wizard.example_view import HEAD_EM, ExampleView
 from desktop_ft.ui.wizard.findings import FindingsView, rows_words
 from desktop_ft.ui.wizard.histogram import Histogram, Lengths
-from desktop_ft.ui.wizard.notices import ProblemBox
+from desktop_ft.ui.wizard.notices import AdviceLine, ProblemBox
 from desktop_ft.ui.wizard.page import WizardPage, see_through, set_stacked
 from desktop_ft.ui.wizard.settings_form import SettingRow
 from desktop_ft.ui.wizard.words import format_name
@@ -86,6 +86,7 @@ class DataPage(WizardPage):
         super().__init__("data", model, QCoreApplication.translate("DataPage", "Choose the data"))
         self.learns = Label("", tone="2", wrap=True)
         self.strip = SourceStrip()
+        self.assumed = AdviceLine()
         self.waiting = self._new_waiting()
         self.problem = ProblemBox()
         self.examples = ExampleView()
@@ -96,7 +97,9 @@ class DataPage(WizardPage):
         units = {"data.split.fraction": self.tr("of rows")}
         self.options = {path: SettingRow(model, path, unit=units.get(path)) for path in _OPTIONS}
         self.body = self._new_body()
-        self.set_content(column(self.learns, self.strip, self.waiting, self.problem, (self.body, 1), self._new_options(), gap=10))
+        self.set_content(
+            column(self.learns, self.strip, self.assumed, self.waiting, self.problem, (self.body, 1), self._new_options(), gap=10)
+        )
         self.setAcceptDrops(True)
         self._delay = QTimer(self)
         self._delay.setSingleShot(True)
@@ -217,7 +220,9 @@ class DataPage(WizardPage):
         size = format_size(path.stat().st_size) if path is not None and path.is_file() else ""
         rows = rows_words(cast("int", facts.report["num_rows"])) if facts else ""
         self.strip.facts.setText(", ".join(part for part in (rows, size) if part))
-        self.strip.format.setToolTip(str(facts.report["format_reason"]) if facts else "")
+        reason = str(facts.report["format_reason"]) if facts else ""
+        self.strip.format.setToolTip(reason)
+        self.assumed.show_words(reason if detected == "kto" and self.model.draft.get("data.format") == "auto" else "", "info")
 
     def _show_facts(self, facts: DataFacts) -> None:
         context = self.model.model.context_length if self.model.model else 0

@@ -266,3 +266,17 @@ def test_shared_files_have_the_right_format(name: str, format_name: str) -> None
     examples = [to_example(row, number, format_name, detection.columns) for row, number in zip(rows.rows, rows.numbers, strict=True)]
     learnt = [adapt(example, 1, "answers", as_chat=True)[0] for example in examples]
     assert all(isinstance(example, Conversation) and example.messages[-1].role == "assistant" for example in learnt)
+
+
+@pytest.mark.parametrize(("label", "is_assumed"), [(1, True), (0.0, True), (True, False), ("good", False)])
+def test_a_number_as_a_mark_is_said_to_be_assumed(label: object, is_assumed: bool) -> None:
+    """It could be the class of something else: then the answers marked 0 would be lost."""
+    detection = detect_format([{"prompt": "Hi", "completion": "Hello", "label": label}] * 4)
+    assert detection.format == "kto"
+    assert ("It is assumed that 1 in label means a good answer" in detection.reason) is is_assumed
+    assert ("prompt_completion" in detection.reason) is is_assumed
+
+
+def test_numbers_that_are_no_marks_are_left_aside() -> None:
+    rows = [{"prompt": "Hi", "completion": "Hello", "label": label} for label in (0, 1, 2, 3, 4)]
+    assert detect_format(rows).format == "prompt_completion"

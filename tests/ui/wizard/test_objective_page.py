@@ -77,9 +77,9 @@ def test_an_objective_brings_its_defaults_and_says_so(make_wizard: MakeWizard, t
     page = objective_page(wizard)
     wizard.model.set_objective("dpo")
     assert wizard.model.draft.get("training.learning_rate") == 5e-6
-    assert "Learning rate: Changed with the objective, from 0.0002 to 5e-06." in page.changed.words()
+    assert "Learning rate: Changed with the objective, from 0.0002 to 5e-6." in page.changed.words()
     rate = method_page(wizard).training.rows["training.learning_rate"]
-    assert rate.advice.words() == "Changed with the objective, from 0.0002 to 5e-06."
+    assert rate.advice.words() == "Changed with the objective, from 0.0002 to 5e-6."
     assert not rate.field.is_changed()
     wizard.model.set("training.learning_rate", 7e-6)
     wizard.model.set_objective("sft")
@@ -252,6 +252,24 @@ def test_each_method_card_tells_its_own_memory(make_wizard: MakeWizard, tmp_path
     assert lora is not None
     assert full is not None
     assert qlora.total_bytes < lora.total_bytes < full.total_bytes
+
+
+def test_what_a_mark_is_taken_for_is_said_beside_the_format(make_wizard: MakeWizard, tmp_path: Path) -> None:
+    path = tmp_path / "marked.jsonl"
+    rows = [{"prompt": f"What is {n} and {n}?", "completion": f"It is {2 * n}.", "label": n % 2} for n in range(40)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    wizard = make_wizard(model=str(write_model(tmp_path / "tiny")), data=str(path))
+    page = data_page(wizard)
+    wizard.go_to(2)
+    assert "1 in label means a good answer" in page.assumed.words()
+    wizard.model.set("data.format", "prompt_completion")
+    assert page.assumed.words() == ""
+
+
+def data_page(wizard: NewRunWizard) -> DataPage:
+    page = wizard.pages[2]
+    assert isinstance(page, DataPage)
+    return page
 
 
 def test_the_data_page_shows_both_answers_of_a_pair_and_only_formats_that_fit(
