@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from collections.abc import Callable
@@ -41,7 +42,9 @@ if TYPE_CHECKING:
     from desktop_ft.engine.objectives.parts import Training
 
 NUM_STEPS: Final = 2
-"""The first step has no optimizer states yet; from the second on every step is the same."""
+"""The first step has no optimizer states yet; from the second on every step with rows of one length is the same."""
+NUM_VARIED_STEPS: Final = 4
+"""With rows of different lengths the allocator keeps blocks of sizes that the next step has no use for; it takes some steps to show."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class Workload:
         precision: Of weights and computation.
         longest: Tokens of the longest example; of a prompt where answers are sampled.
         is_padded: Whether the rows of a batch differ in length.
+        num_steps: Optimizer steps.
         workspace_bytes: cuBLAS's, of each of the two threads that multiply.
         answers_each: How many of the run's sampled answers one that is sampled here stands for.
         beside_bytes: Of models that stay beside the trained one and are not made here.
@@ -69,6 +73,7 @@ class Workload:
     precision: Precision
     longest: int
     is_padded: bool
+    num_steps: int
     workspace_bytes: int
     answers_each: int
     beside_bytes: int
@@ -102,22 +107,23 @@ def trace(work: Workload, depth: Depth, leave_if_stopped: Callable[[], None]) ->
     vocabulary = cast("Any", config.get_text_config()).vocab_size
     tape = Tape(frozenset({vocabulary, HEAD_TILE}))
     watching = Watching(tape, kernel_scratch() if work.card.is_accelerator else None)
-    with (
-        FakeTensorMode(allow_non_fake_inputs=True),
-        as_on_gpu(tape, work.card, is_padded=work.is_padded),
-        made_answers(tape, work.answers_each),
-        watching,
-    ):
-        training = _training(work, config, depth, tape, leave_if_stopped)
+    with contextlib.ExitStack() as stack:
+        log = stack.enter_context(contextlib.closing(EventWriter(work.folder / "events.jsonl")))
+        stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
+        stack.enter_context(as_on_gpu(tape, work.card, is_padded=work.is_padded))
+        stack.enter_context(made_answers(tape, work.answers_each))
+        stack.enter_context(watching)
+        training = _training(work, config, depth, tape, log, leave_if_stopped)
         training.train_from(None)
         events, labels = list(tape.events), tape.placed_labels()  # what the end of this function frees is no part of the run
     return Traced(events, labels, tape.kinds, tape.outside_bytes(depth.weight), time.monotonic() - started)
 
 
-def _training(work: Workload, config: PretrainedConfig, depth: Depth, tape: Tape, leave_if_stopped: Callable[[], None]) -> Training:
+def _training(
+    work: Workload, config: PretrainedConfig, depth: Depth, tape: Tape, events: EventWriter, leave_if_stopped: Callable[[], None]
+) -> Training:
     """As `TrainingRun` makes it."""
     run = work.config
-    events = EventWriter(work.folder / "events.jsonl")
     store = CheckpointStore(RunDir(work.folder), events, 1)
     store.clear_unsealed()
     tokenizer = made_tokenizer()
@@ -138,7 +144,8 @@ def _training(work: Workload, config: PretrainedConfig, depth: Depth, tape: Tape
         tell_padding(model, tokenizer)
         if adapter is not None:
             model, adapter = cast("PeftModel", get_peft_model(model, adapter)), None
-    rows = run.training.global_batch_size * NUM_STEPS
+    num_rows = run.training.global_batch_size * work.num_steps
+    num_eval = 0 if _skips_evaluation(run) else cast("int", run.training.micro_batch_size)
     training = make_training(
         Parts(
             config=run,
@@ -148,7 +155,7 @@ def _training(work: Workload, config: PretrainedConfig, depth: Depth, tape: Tape
             peft_config=adapter,
             device=replace(work.device, kind="cpu"),
             precision=work.precision,
-            data=made_data(run, work.longest, rows, 0 if _skips_evaluation(run) else cast("int", run.training.micro_batch_size)),
+            data=made_data(run, work.longest, num_rows, num_eval, are_varied=work.is_padded),
             store=store,
             events=events,
             callbacks=(_Watch(tape, leave_if_stopped, evaluates=not _skips_evaluation(run)),),
@@ -202,7 +209,7 @@ class _Watch(TrainerCallback):
         """One evaluation, at the end; no checkpoint."""
         self._tape.begin("evaluation")
         control.should_save = False
-        control.should_evaluate = self._evaluates and state.global_step >= NUM_STEPS
+        control.should_evaluate = self._evaluates and state.global_step >= args.max_steps
 
 
 def _mark_passes(model: PreTrainedModel, work: Workload, tape: Tape) -> None:

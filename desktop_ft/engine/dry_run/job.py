@@ -32,7 +32,7 @@ from desktop_ft.engine.dry_run.as_on_gpu import Card
 from desktop_ft.engine.dry_run.base import Loading, read_architecture, shape_only_model
 from desktop_ft.engine.dry_run.deepen import deepen
 from desktop_ft.engine.dry_run.depth import Depth, depth_of
-from desktop_ft.engine.dry_run.graph import NUM_STEPS, Traced, Workload, trace
+from desktop_ft.engine.dry_run.graph import NUM_STEPS, NUM_VARIED_STEPS, Traced, Workload, trace
 
 if TYPE_CHECKING:
     from desktop_ft.engine.jobs import JobWork
@@ -107,11 +107,15 @@ def exact_of(
     info = _read_model(model_dir)
     longest = request.longest_example or None
     settled = changed_config(config, choose(config, info, device, longest).settings())
-    small, answers_each = cut_down(settled, notes)
+    is_padded = request.rows_differ and _has_many_rows(settled)
+    num_steps = NUM_VARIED_STEPS if is_padded and not request.expandable_segments else NUM_STEPS
+    small, answers_each = cut_down(settled, notes, num_steps)
     architecture = read_architecture(model_dir)
     precision, card = _precision(small, device, notes), _card(small, device)
     with torch.device("meta"):
         depth = depth_of(shape_only_model(architecture, Loading(precision.weights, str(small.model.attention))))
+    if is_padded:
+        notes.append("Rows are of any length from a quarter of the longest on; what the allocator keeps of them depends on their order.")
     leave()
     work = Workload(
         config=small,
@@ -120,7 +124,8 @@ def exact_of(
         card=card,
         precision=precision,
         longest=max(8, min(small.data.max_length, longest or small.data.max_length)),
-        is_padded=request.rows_differ and _has_many_rows(small),
+        is_padded=is_padded,
+        num_steps=num_steps,
         workspace_bytes=cublas_workspace_bytes(device) // 2 if device.kind in ("cuda", "rocm") else 0,
         answers_each=answers_each,
         beside_bytes=_reward_model_bytes(settled, info, notes),
@@ -134,12 +139,14 @@ def exact_of(
 
 
 def _has_many_rows(config: RunConfig) -> bool:
-    """Whether a forward pass has more than one row."""
+    """Whether a forward pass has several rows, whose lengths are known before; answers are sampled, and counted at their longest."""
+    if config.objective.kind in REWARDED:
+        return False
     return cast("int", config.training.micro_batch_size) * rows_per_example(config.objective.kind) > 1
 
 
-def cut_down(config: RunConfig, notes: list[str]) -> tuple[RunConfig, int]:
-    """The run as two steps on made rows.
+def cut_down(config: RunConfig, notes: list[str], num_steps: int = NUM_STEPS) -> tuple[RunConfig, int]:
+    """The run as a few steps on made rows.
 
     Returns:
         The configuration, and how many of the run's sampled answers stand behind one of its own.
@@ -149,7 +156,7 @@ def cut_down(config: RunConfig, notes: list[str]) -> tuple[RunConfig, int]:
     if config.objective.kind in REWARDED:
         fewer = _fewer_answers(config, micro, whole)
     changes: dict[str, object] = {
-        "training.max_steps": NUM_STEPS,
+        "training.max_steps": num_steps,
         "training.global_batch_size": fewer,
         "training.warmup_steps": 0.0,
         "evaluation.eval_steps": _NEVER,

@@ -1,14 +1,15 @@
-"""A tokenizer and rows that stand for the run's data: every row as long as the longest that training will see."""
+"""A tokenizer and rows that stand for the run's data: as long as the longest that training will see, or of lengths up to it."""
 
 from __future__ import annotations
 
+import random
 from typing import Final
 
 from transformers import PreTrainedTokenizerBase
 
 from desktop_ft.core.config import RunConfig
 from desktop_ft.core.data.dataset import TrainingData
-from desktop_ft.core.data.records import Example, Judged, Preference, Task
+from desktop_ft.core.data.records import Example, Judged, PlainText, Preference, Task
 from desktop_ft.core.data.signals import SIGNALS, TOKENISED_HERE
 from desktop_ft.core.data.tokenise import TokenisedExample
 
@@ -28,22 +29,24 @@ def made_tokenizer() -> PreTrainedTokenizerBase:
     return PreTrainedTokenizerFast(tokenizer_object=backend, pad_token="<pad>", eos_token="<eos>", unk_token=_WORD)
 
 
-def made_data(config: RunConfig, longest: int, num_train: int, num_eval: int) -> TrainingData:
-    """Rows of one length.
+def made_data(config: RunConfig, longest: int, num_train: int, num_eval: int, *, are_varied: bool) -> TrainingData:
+    """Rows of one length, or of any length from a quarter of the longest on; one is the longest.
 
     Args:
         config: Of the run.
         longest: Tokens of a row; of a prompt where answers are sampled.
         num_train: Examples to learn from.
         num_eval: Examples held out.
+        are_varied: Whether lengths differ.
     """
     signal = SIGNALS[config.objective.kind]
-    examples = [_example(config, longest, number) for number in range(num_train + num_eval)]
-    row = TokenisedExample((0,) * longest, (0,) * longest, truncated=False, num_supervised=longest, ends_with_eos=False)
-    is_tokenised = signal in TOKENISED_HERE
+    draw = random.Random(config.seed)
+    lengths = [longest, *(draw.randint(-(-longest // 4), longest) if are_varied else longest for _ in range(num_train + num_eval - 1))]
+    examples = [_example(config, length, number) for number, length in enumerate(lengths)]
+    rows = [_row(length) for length in lengths] if signal in TOKENISED_HERE else []
     return TrainingData(
-        train=[row] * num_train if is_tokenised else [],
-        eval=[row] * num_eval if is_tokenised else [],
+        train=rows[:num_train],
+        eval=rows[num_train:],
         format="made",
         num_rows=num_train + num_eval,
         fingerprints={},
@@ -58,6 +61,11 @@ def made_data(config: RunConfig, longest: int, num_train: int, num_eval: int) ->
     )
 
 
+def _row(length: int) -> TokenisedExample:
+    """Every token is learnt."""
+    return TokenisedExample((0,) * length, (0,) * length, truncated=False, num_supervised=length, ends_with_eos=False)
+
+
 def _example(config: RunConfig, longest: int, number: int) -> Example:
     num_prompt = max(1, longest // PROMPT_SHARE)
     prompt, answer = _words(num_prompt), " " + _words(max(1, longest - num_prompt - 1))  # TRL ends an answer with a token of its own
@@ -69,8 +77,6 @@ def _example(config: RunConfig, longest: int, number: int) -> Example:
         case "prompts":
             return Task(_words(longest))
         case _:
-            from desktop_ft.core.data.records import PlainText
-
             return PlainText(_words(longest))
 
 
