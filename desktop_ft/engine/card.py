@@ -173,6 +173,9 @@ def _environment(run: RunDir) -> dict[str, object]:
     except (OSError, ValueError):
         return {}
     fields = cast("dict[str, object]", value) if isinstance(value, dict) else {}
+    device = fields.get("device")
+    if isinstance(device, dict):  # a card's UUID names the person's computer
+        fields["device"] = {name: value for name, value in cast("dict[str, object]", device).items() if name != "uuid"}
     return {name: fields[name] for name in _SHOWN_ENVIRONMENT if name in fields}
 
 

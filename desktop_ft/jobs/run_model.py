@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, cast, get_args
 
+import numpy as np
 from PySide6.QtCore import QObject, Signal, SignalInstance, Slot
 
 from desktop_ft.core.config import RunConfig
@@ -33,7 +34,7 @@ from desktop_ft.core.events import (
 from desktop_ft.core.health import HealthNote, health
 from desktop_ft.core.processes import ProcessMark
 from desktop_ft.core.runs import RunDir, RunStatus
-from desktop_ft.jobs.curves import CurveStore
+from desktop_ft.jobs.curves import Curve, CurveStore
 from desktop_ft.jobs.pace import Pace, TimeLeft
 from desktop_ft.jobs.training_worker import EngineEnd, TrainingWorker
 
@@ -84,7 +85,8 @@ class RunModel(QObject):
         engine: The process that works on it now.
         end: How the last engine ended.
         device: In words, with ``device_bytes`` of memory.
-        predicted_bytes: What the memory estimate said; set by the page.
+        predicted_bytes: What the memory estimate said; set by who reads it.
+        own_bytes: What its process was seen to hold of the device, by step; only of the time in which it was watched.
     """
 
     status_changed = Signal()
@@ -132,6 +134,7 @@ class RunModel(QObject):
         self.end: EngineEnd | None = None
         self.facts: RunStarted | None = None
         self.predicted_bytes: int | None = None
+        self.own_bytes = Curve()
         self.pace = Pace()
         self._session_pid: int | None = None
         self._is_expecting_engine = False
@@ -280,6 +283,7 @@ class RunModel(QObject):
     def _forget_after(self, step: int) -> None:
         """What a resumed run does again must not be there twice."""
         self.curves.cut(step)
+        self.own_bytes.cut(step)
         self.sampled = [sample for sample in self.sampled if sample.step <= step]
         self.general_losses = [event for event in self.general_losses if event.step <= step]
         if self.stage is not None and self.stage.first_step > step + 1:
@@ -317,6 +321,14 @@ class RunModel(QObject):
         self._is_expecting_engine = False
         self._changed.add("status")
         self._announce()
+
+    def note_own_bytes(self, num_bytes: int) -> None:
+        """What its process holds of the device now; of several looks at one step the largest stays."""
+        before = self.own_bytes.at(self.step)
+        if before is None or num_bytes > before:
+            self.own_bytes.extend(np.array([self.step], np.int64), np.array([num_bytes], np.float64))
+            self._changed.add("curves")
+            self._announce()
 
     def mark_stopping(self) -> None:
         """A stop was asked for."""

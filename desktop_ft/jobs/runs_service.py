@@ -176,6 +176,10 @@ class RunsService(QObject):
         opened = [self.open(run.path) for run in live]
         return tuple(model for model in opened if model is not None)
 
+    def opened(self) -> tuple[RunModel, ...]:
+        """Every model that is kept, in the order in which they were opened."""
+        return tuple(self._models.values())
+
     def is_live(self, run_dir: Path) -> bool:
         """Whether an engine works on this run or is being started for it."""
         path = run_dir.absolute()

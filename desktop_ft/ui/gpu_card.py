@@ -144,7 +144,9 @@ class GpuCard(QFrame):
             text = self.tr("Training will use the CPU: fine for the demo and small models; a 1\N{NO-BREAK SPACE}B model takes hours.")
             self._note.setToolTip(machine.problem)
         elif machine.num_gpus > 1:
-            text = self.tr("One of {0} cards, the one with the most free memory.").format(machine.num_gpus)
+            freest = self.tr("One of {0} cards, the one with the most free memory.")
+            chosen = self.tr("One of {0} cards, chosen in Settings.")
+            text = (chosen if machine.chosen else freest).format(machine.num_gpus)
         else:
             text = machine.problem
         self._note.setText(text)

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
-from PySide6.QtCore import QByteArray, Qt, Signal
-from PySide6.QtGui import QAction, QCloseEvent, QKeySequence, QResizeEvent
+from PySide6.QtCore import QByteArray, QEvent, Qt, Signal
+from PySide6.QtGui import QAction, QCloseEvent, QHideEvent, QKeySequence, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QApplication, QCheckBox, QFileDialog, QHBoxLayout, QMainWindow, QMessageBox, QWidget
 
 from desktop_ft.core.config import Draft, RunConfig
@@ -35,6 +35,7 @@ from desktop_ft.ui.sidebar import Place, Sidebar
 
 if TYPE_CHECKING:
     from desktop_ft.jobs.run_model import RunModel
+    from desktop_ft.ui.memory_alarm import MemoryAlarm
     from desktop_ft.ui.runs_place import RunsPlace
     from desktop_ft.ui.settings_page import SettingsPage
     from desktop_ft.ui.wizard_place import WizardPlace
@@ -68,6 +69,8 @@ class MainWindow(QMainWindow):
         self._continuing = TaskSlot(self, self.task_crashed)
         self.task_crashed.connect(self.show_crash)
         self._card = GpuCard(self.machine)
+        self.machine.choose(self.preferences.gpu)
+        self._alarm: MemoryAlarm | None = None
         self._places = self._new_places()
         self._sidebar = Sidebar(self._places, self._card)
         self._pages = Pages({"new": self._new_wizard, "runs": self._new_runs, "settings": self._new_settings})
@@ -145,6 +148,7 @@ class MainWindow(QMainWindow):
         page = SettingsPage(self.workspace, self.preferences, self.machine)
         page.preferences_changed.connect(self.set_preferences)
         page.error_raised.connect(self.show_error)
+        page.measurements_forgotten.connect(self._on_measurements_forgotten)
         return page
 
     # --- going about -------------------------------------------------------------------------------------------------
@@ -177,6 +181,7 @@ class MainWindow(QMainWindow):
     def start(self) -> None:
         """After the first paint: ask the driver, find runs that still go, show the first place."""
         self.machine.start()
+        self._watch_memory()
         live = self.service.attach_live()
         self.service.refresh()
         self.service.remove_leftovers()
@@ -282,6 +287,32 @@ class MainWindow(QMainWindow):
         """The card shows the run being set up only while it is seen."""
         self._card.set_predicted(self.wizard.predicted_bytes if self.is_at("new") else 0)
 
+    def _watch_memory(self) -> None:
+        from desktop_ft.ui.memory_alarm import MemoryAlarm  # with numpy, which the first paint does not wait for
+
+        self._alarm = MemoryAlarm(self.machine, self.service, self.strip, self)
+        self._alarm.show_requested.connect(lambda model: self.show_run(cast("RunModel", model)))
+        self._alarm.crashed.connect(self.show_crash)
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Minimised, the window need not know the card's every second."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.WindowStateChange:
+            self._tell_watched()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Seen again."""
+        super().showEvent(event)
+        self._tell_watched()
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        """Not seen any more."""
+        super().hideEvent(event)
+        self._tell_watched()
+
+    def _tell_watched(self) -> None:
+        self.machine.set_watched(self.isVisible() and not self.isMinimized())
+
     def _on_machine_changed(self) -> None:
         """Engines see the card that predictions were made for; where there is none, they look for themselves."""
         device = self.machine.device
@@ -354,6 +385,7 @@ class MainWindow(QMainWindow):
         """Take over and store what the person chose."""
         self.preferences = cast("Preferences", preferences)
         theme_manager().set_mode(self.preferences.theme)
+        self.machine.choose(self.preferences.gpu)
         if self._pages.made("new") is not None:
             self.wizard.set_folders(self.preferences)
         if self._pages.made("settings") is not None:
@@ -362,6 +394,10 @@ class MainWindow(QMainWindow):
             save_preferences(self.preferences, self.workspace.settings_file)
         except DesktopFtError as error:
             self.show_error(error)
+
+    def _on_measurements_forgotten(self) -> None:
+        if self._pages.made("new") is not None:
+            self.wizard.model.take_measurements()
 
     def _on_model_folder_used(self, folder: str) -> None:
         self.set_preferences(self.preferences.with_model_folder(folder))
@@ -399,6 +435,9 @@ class MainWindow(QMainWindow):
         if self._pages.made("new") is not None:
             self.wizard.close_down()
         self._continuing.drop()
+        if self._alarm is not None:
+            self._alarm.close_down()
+            self._alarm = None
         self.service.shutdown()
         event.accept()
 

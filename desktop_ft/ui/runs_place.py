@@ -116,5 +116,5 @@ class RunsPlace(QStackedWidget):
         if model is None or not model.is_live or model.engine is None or gpu is None:
             self.run_page.set_free_bytes(None)
             return
-        held = (gpu.processes or {}).get(model.engine.pid) or 0
+        held = self._machine.bytes_of(model.engine.pid) or 0
         self.run_page.set_free_bytes(gpu.free_bytes + held)

@@ -17,6 +17,7 @@ from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.core.settings import Preferences, ThemeChoice
 from desktop_ft.core.workspace import HOME_VARIABLE, Workspace
 from desktop_ft.jobs.machine_model import MachineModel
+from desktop_ft.ui.device_rows import CardChoice, MeasurementsRow
 from desktop_ft.ui.folders import open_folder
 from desktop_ft.ui.kit.buttons import SegmentedControl, button
 from desktop_ft.ui.kit.fonts import em
@@ -40,6 +41,8 @@ class SettingsPage(QWidget):
     """`Preferences`."""
     error_raised = Signal(object)
     """`DesktopFtError`."""
+    measurements_forgotten = Signal()
+    """What was measured on this computer is gone; estimates are to be made anew."""
 
     def __init__(self, workspace: Workspace, preferences: Preferences, machine: MachineModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -64,6 +67,7 @@ class SettingsPage(QWidget):
     def set_preferences(self, preferences: Preferences) -> None:
         """Show what was chosen elsewhere."""
         self._preferences = preferences
+        self.cards.set_chosen(preferences.gpu)
         self.themes.set_current(_THEMES.index(preferences.theme))
         self.explain_close.setChecked(preferences.explain_close)
         if self._listed_folders() != preferences.model_folders:
@@ -126,7 +130,12 @@ class SettingsPage(QWidget):
             *((name, _version(name)) for name in _PACKAGES),
         ]
         box = frame(column(device, rule(), facts_grid(facts, 2), gap=12, pad=(16, 12, 16, 12)))
-        return column(Label(self.tr("This computer"), "section"), box, gap=8)
+        self.cards = CardChoice(self._machine, self._preferences.gpu)
+        self.cards.card_chosen.connect(lambda uuid: self._change(replace(self._preferences, gpu=uuid)))
+        self.measurements = MeasurementsRow()
+        self.measurements.error_raised.connect(self.error_raised)
+        self.measurements.forgotten.connect(self.measurements_forgotten)
+        return column(Label(self.tr("This computer"), "section"), box, self.cards, self.measurements, gap=8)
 
     def _refresh_device(self) -> None:
         machine, device = self._machine, self._machine.device

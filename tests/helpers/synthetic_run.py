@@ -26,10 +26,11 @@ from desktop_ft.core.events import (
 )
 from desktop_ft.core.processes import ProcessMark
 from desktop_ft.core.resolve import Resolved
+from desktop_ft.core.run_prediction import Prediction
 from desktop_ft.core.runs import RunDir, create_run
 from desktop_ft.jobs.run_model import RunModel
 from desktop_ft.jobs.training_worker import EngineEnd
-from desktop_ft.ui.run_page.facts import Prediction, RunFacts
+from desktop_ft.ui.run_page.facts import RunFacts
 
 State = Literal[
     "new", "starting", "loading", "training", "evaluating", "stopping", "stopped", "completed", "failed", "crashed", "crashed_early"

@@ -14,6 +14,7 @@ from PySide6.QtWidgets import QCheckBox, QFileDialog, QMenu, QSlider, QWidget
 
 from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.core.resolve import Resolved
+from desktop_ft.core.run_prediction import Prediction
 from desktop_ft.jobs.run_model import RunModel
 from desktop_ft.ui.kit.buttons import SegmentedControl, button
 from desktop_ft.ui.kit.chart_box import ChartBox, link_crosshairs
@@ -21,7 +22,6 @@ from desktop_ft.ui.kit.fonts import em
 from desktop_ft.ui.kit.layout import column, grid
 from desktop_ft.ui.kit.plots import CurvePlot
 from desktop_ft.ui.kit.text import DASH, GIB, Label, format_gib, format_learning_rate, format_number
-from desktop_ft.ui.run_page.facts import Prediction
 from desktop_ft.ui.run_page.metric_charts import MetricCharts
 from desktop_ft.ui.run_page.metrics import REWARDED
 from desktop_ft.ui.run_page.schedule import future_rates
@@ -62,7 +62,7 @@ class Charts(QWidget):
         learning_rate: With what is to come of its schedule.
         tokens_per_second: From 0.
         grad_norm: Before clipping.
-        memory: With the predicted range and the limit.
+        memory: Peak that the engine tells and what its process was seen to hold, with the predicted range and the limit.
         metrics: What the objective tells besides its loss.
         chooser: Which of the two is shown; hidden while there are no metrics.
     """
@@ -132,6 +132,7 @@ class Charts(QWidget):
         self.tokens_per_second.set_y_floor(0.0)
         self.grad_norm.add_series("norm", self.tr("gradient norm"), colour=4, style="smoothed")
         self.memory.add_series("memory", self.tr("memory"), colour=3)
+        self.memory.add_series("seen", self.tr("in use"), colour=0, dash=1)
 
     def _new_slider(self) -> QSlider:
         slider = QSlider(Qt.Orientation.Horizontal)
@@ -314,6 +315,8 @@ class Charts(QWidget):
     def _take_memory(self, model: RunModel) -> None:
         memory = model.curves["memory_bytes"]
         self.memory.set_data("memory", memory.steps, memory.values / GIB)
+        seen = model.own_bytes
+        self.memory.set_data("seen", seen.steps, seen.values / GIB)
         self._show_limits()
 
     def _take_rate(self, model: RunModel) -> None:

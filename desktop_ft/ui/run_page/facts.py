@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from typing import cast, get_args
 
 from desktop_ft.core.config import RunConfig
-from desktop_ft.core.device import DeviceFacts, DeviceKind
 from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.core.resolve import Resolved, load_resolved
 from desktop_ft.core.retry import RetryOffer, retry_offer
+from desktop_ft.core.run_prediction import Prediction, predict_run
 from desktop_ft.core.runs import RunDir
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The memory estimate of the run, bytes."""
-
-    low_bytes: int
-    total_bytes: int
-    high_bytes: int
 
 
 @dataclass(frozen=True)
@@ -39,8 +28,7 @@ def read_facts(run: RunDir, config: RunConfig | None) -> RunFacts:
     """
     resolved = _resolved(run)
     settings = resolved.config if resolved is not None else config
-    device = recorded_device(run)
-    prediction = None if settings is None or device is None else _predict(settings, device)
+    prediction = None if settings is None else predict_run(run, settings)
     return RunFacts(resolved, prediction, _offer(run) if resolved is not None else None)
 
 
@@ -56,37 +44,3 @@ def _resolved(run: RunDir) -> Resolved | None:
         return load_resolved(run.resolved_file)
     except DesktopFtError:
         return None
-
-
-def _predict(config: RunConfig, device: DeviceFacts) -> Prediction | None:
-    from desktop_ft.core.memory import estimate
-    from desktop_ft.core.models import read_model, resolve_model
-
-    try:
-        model = read_model(resolve_model(config.model.source, config.model.revision))
-        found = estimate(config, model, device)
-    except DesktopFtError:
-        return None
-    return Prediction(found.low_bytes, found.total_bytes, found.high_bytes)
-
-
-def recorded_device(run: RunDir) -> DeviceFacts | None:
-    """The device as environment.json names it; None before it is written."""
-    try:
-        value = cast("object", json.loads(run.environment_file.read_text(encoding="utf-8")))
-    except (OSError, ValueError):
-        return None
-    device = cast("dict[str, object]", value).get("device") if isinstance(value, dict) else None
-    if not isinstance(device, dict):
-        return None
-    fields = cast("dict[str, object]", device)
-    kind, total = fields.get("kind"), fields.get("total_bytes")
-    if kind not in get_args(DeviceKind) or not isinstance(total, int):
-        return None
-    return DeviceFacts(
-        kind=cast("DeviceKind", kind),
-        name=str(fields.get("name", "")),
-        total_bytes=total,
-        free_bytes=total,
-        supports_bf16=bool(fields.get("supports_bf16")),
-    )
