@@ -6,7 +6,7 @@ Reads neither torch nor a GPU, so that a test can hold the estimate against ever
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
@@ -211,28 +211,34 @@ def judged(row: Row) -> Judged:
 # --- files -------------------------------------------------------------------------------------------------------------------
 
 
-def read_rows(files: Iterable[Path]) -> list[Row]:
+def read_rows(files: Iterable[Path], *, keeps_last: bool = False) -> list[Row]:
     """Every row of these files, in order; a half line at the end of a file, which an interrupted command leaves, is passed over.
+
+    Args:
+        files: Of one row a line.
+        keeps_last: Of several rows with one id the last counts, as where a case was tried again; otherwise they are an error.
 
     Raises:
         ValueError: A line that is whole and is no row, or an id that is there twice.
     """
-    rows: list[Row] = []
+    rows: dict[str, Row] = {}
     for file in files:
-        lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
-        for number, line in enumerate(lines, 1):
-            if not line.strip() or (number == len(lines) and not line.endswith("\n")):
-                continue
-            try:
-                rows.append(Row.model_validate_json(line))
-            except ValueError as error:
-                raise ValueError(f"{file.name}, line {number}: {error}") from error
-    seen: set[str] = set()
-    for row in rows:
-        if row.id in seen:
-            raise ValueError(f"{row.id} is in the archive twice")
-        seen.add(row.id)
-    return rows
+        for row in _rows_of(file):
+            if row.id in rows and not keeps_last:
+                raise ValueError(f"{row.id} is in the archive twice")
+            rows[row.id] = row
+    return list(rows.values())
+
+
+def _rows_of(file: Path) -> Iterator[Row]:
+    lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or (number == len(lines) and not line.endswith("\n")):
+            continue
+        try:
+            yield Row.model_validate_json(line)
+        except ValueError as error:
+            raise ValueError(f"{file.name}, line {number}: {error}") from error
 
 
 def read_archive(folder: Path = ARCHIVE) -> list[Row]:
