@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -85,12 +86,14 @@ def run(chosen: argparse.Namespace) -> int:
     files = [file for file in (*chosen.skip_done, out) if file.is_file()]
     known = read_rows(files, keeps_last=True)
     done = {row.id for row in known if row.outcome in ("completed", "out_of_memory")}
-    queue = [case for case in _cases(chosen, card, known) if case.id not in done and chosen.only in case.id]
+    queue = [case for case in named(_cases(chosen, card, known)) if case.id not in done and chosen.only in case.id]
     facts = card.device.facts()
     thought = sum(case.seconds(facts) for case in queue)
     print(
         f"{card.device.name}: {len(queue)} cases to measure, about {thought:.0f} s one after the other; {len(done)} are there", flush=True
     )
+    if not queue and not chosen.list:
+        return summary(known)
     if chosen.list:
         for case in queue:
             print(f"{case.seconds(facts):6.1f} s  {case.predicted_bytes(facts) / GIB:6.1f} GiB  {case.id}")
@@ -105,7 +108,7 @@ def run(chosen: argparse.Namespace) -> int:
                 known.append(row)
                 _tell(row)
             tried = {case.id for case in queue}
-            queue = [case for case in _cases(chosen, card, known) if case.id not in tried | done and chosen.only in case.id]
+            queue = [case for case in named(_cases(chosen, card, known)) if case.id not in tried | done and chosen.only in case.id]
     card.close()
     print(f"{time.monotonic() - began:.0f} s", flush=True)
     return summary(read_rows([out], keeps_last=True)) if out.is_file() else 0
@@ -115,7 +118,7 @@ def _cases(chosen: argparse.Namespace, card: Card, known: Sequence[Row]) -> list
     whole = tiny_matrix() if chosen.tiny else matrix()
     match chosen.command:
         case "fits":
-            probes = probe_cases(whole, NUM_FITS)
+            probes = named(probe_cases(whole, NUM_FITS))
             return [*probes, *capped_cases(probes, known)]
         case "savings":
             return saving_cases(card.device.facts())
@@ -123,6 +126,12 @@ def _cases(chosen: argparse.Namespace, card: Card, known: Sequence[Row]) -> list
             return ppo_cases()
         case _:
             return whole
+
+
+def named(cases: Sequence[Case]) -> list[Case]:
+    """With settings of torch's allocator every case is another one."""
+    setting = allocator()
+    return [case if not setting or case.id.endswith(setting) else replace(case, id=f"{case.id} / {setting}") for case in cases]
 
 
 def _pool(card: Card, place: Place, chosen: argparse.Namespace) -> Pool:

@@ -28,6 +28,7 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 ARCHIVE: Final = ROOT / "docs" / "measurements" / "vram"
 Outcome = Literal["completed", "out_of_memory", "failed", "timed_out"]
 Split = Literal["fit", "score", "held_out"]
+RowKind = Literal["dense", "ragged", "varied"]
 Values = Mapping[str, object]
 
 
@@ -68,7 +69,8 @@ class Row(_Part):
         mode: Which question it was measured for.
         shape_config: The model's config.json.
         settings: Dotted paths of run.yaml that were set; everything else had its default.
-        rows: ``dense``: all of one length, so that no mask is needed. ``ragged``: of different lengths.
+        rows: ``dense``: all of one length, so that no mask is needed. ``ragged``: of different lengths, with a longest row in each
+            micro-batch. ``varied``: of different lengths, so that micro-batches differ too.
         longest: Tokens of the longest training row; of a pair the longer answer with its prompt, of a task the prompt.
         num_labelled: Tokens with a label in a training row of that length, where known.
         resolved: What the settings that were ``auto`` became, where the engine wrote it down.
@@ -97,7 +99,7 @@ class Row(_Part):
     shape: str
     shape_config: dict[str, object]
     settings: dict[str, object]
-    rows: Literal["dense", "ragged"] = "dense"
+    rows: RowKind = "dense"
     longest: int | None = None
     num_labelled: int | None = None
     resolved: dict[str, object] = Field(default_factory=dict)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
-from typing import Final, Literal
+from typing import Final
 
+from benchmarks.vram.archive import RowKind
 from benchmarks.vram.cases import Case, Values
 from benchmarks.vram.shapes import Shape, shape_of
 from desktop_ft.core.config.check import SETTINGS
@@ -39,7 +40,6 @@ OBJECTIVES: Final[Mapping[str, Values]] = {
 PREFERENCES: Final = ("dpo", "dpo-precomputed", "orpo", "kto", "reward")
 EAGER_ONLY: Final = frozenset({"gemma2"})
 """Model types that transformers refuses sdpa for: scores are capped before the softmax."""
-Rows = Literal["dense", "ragged"]
 LARGE: Final[Mapping[str, int]] = {
     "llama-3b": 10, "llama-8b": 8, "smollm2-1.7b": 12, "qwen2.5-7b": 8, "qwen2.5-14b": 8, "qwen3-4b": 12, "qwen3-8b": 8,
     "mistral-7b": 8, "mistral-nemo-12b": 6, "gemma2-2b": 12, "phi3-mini": 10, "phi4-14b": 6, "olmo2-7b": 8, "olmoe-7b": 6,
@@ -56,7 +56,7 @@ def case(
     *,
     checkpointing: bool = True,
     accumulation: int = 1,
-    rows: Rows = "dense",
+    rows: RowKind = "dense",
     note: str = "",
     reward_model: bool = False,
     more: Mapping[str, object] | None = None,
@@ -214,6 +214,9 @@ def _ragged_and_accumulated() -> Iterator[Case]:
     yield case("llama-1b", "full", batch=(2, 1024), accumulation=2, checkpointing=False)
     yield case("llama-1b", "full-float32", batch=(2, 1024), accumulation=2)
     yield case("llama-1b", "lora", "pretrain", (4, 1024), rows="ragged")
+    longer: Values = {"training.max_steps": 12, "evaluation.eval_steps": 6}
+    for method, objective in (("lora", "dpo"), ("qlora", "dpo"), ("lora", "reward"), ("lora", "sft"), ("lora", "kto"), ("full", "sft")):
+        yield case("llama-1b", method, objective, (4, 512), checkpointing=False, rows="varied", note="12 steps", more=longer)
     yield case("qwen2.5-0.5b", "full", "pretrain", (4, 1024))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from benchmarks.vram import ghost
-from benchmarks.vram.__main__ import collect
+from benchmarks.vram.__main__ import collect, named
 from benchmarks.vram.archive import Device, Row, read_rows
 from benchmarks.vram.cases import Case, from_json, to_json
 from benchmarks.vram.child import RESULT_FILE, Place, measure, prepare
@@ -50,7 +50,7 @@ def test_the_matrix_has_every_family_method_and_objective() -> None:
     for wanted in (*METHODS.values(), *OBJECTIVES.values()):
         assert any(all(one.settings.get(path) == value for path, value in wanted.items()) for one in cases), wanted
     assert {one.settings["training.optim"] for one in cases} >= {"paged_adamw_8bit", "paged_adamw_32bit", "adamw_8bit", "adafactor"}
-    assert {one.rows for one in cases} == {"dense", "ragged"}
+    assert {one.rows for one in cases} == {"dense", "ragged", "varied"}
 
 
 def test_the_first_third_of_the_matrix_has_every_family_and_objective_too() -> None:
@@ -129,6 +129,9 @@ def test_ragged_rows_differ_and_every_second_is_as_long_as_it_may_be(tmp_path: P
     counts = [len(json.loads(line)["text"].split()) for line in train.read_text(encoding="utf-8").splitlines()]
     assert min(counts[::2]) >= 128
     assert len(set(counts[1::2])) > 2
+    train, _ = write_data(replace(one, rows="varied"), resource_path("demo", "model"), tmp_path)
+    counts = [len(json.loads(line)["text"].split()) for line in train.read_text(encoding="utf-8").splitlines()]
+    assert [number for number, count in enumerate(counts) if count >= 128] == list(range(0, len(counts), 8))
     assert len(words_of(resource_path("demo", "model"))) > 100
 
 
@@ -363,6 +366,16 @@ def test_no_run_may_need_more_than_a_probe_that_passed() -> None:
     refused = rows[0].model_copy(update={"outcome": "out_of_memory"})
     result = fits_result([refused, first, *rows[2:]])
     assert (result.num_passed, result.num_not_passed, result.holds) == (35, 1, True)
+
+
+def test_another_setting_of_the_allocator_makes_other_cases(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTORCH_CUDA_ALLOC_CONF", raising=False)
+    monkeypatch.delenv("PYTORCH_ALLOC_CONF", raising=False)
+    assert named(cases(2)) == cases(2)
+    monkeypatch.setenv("PYTORCH_ALLOC_CONF", "expandable_segments:True")
+    once = named(cases(2))
+    assert [one.id for one in once] == ["case 0 / expandable_segments:True", "case 1 / expandable_segments:True"]
+    assert named(once) == once
 
 
 def test_savings_are_promises_against_what_was_measured() -> None:
