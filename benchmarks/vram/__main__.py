@@ -9,10 +9,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from benchmarks.vram.archive import ROOT, Row, read_rows
+from benchmarks.vram.archive import ROOT, Row, read_archive, read_rows
 from benchmarks.vram.cases import Case, from_json
 from benchmarks.vram.child import Place, prepare, work
 from benchmarks.vram.machine import Card, allocator, versions
@@ -34,7 +35,11 @@ def main() -> int:
     if chosen.command == "one":
         return _one(Path(chosen.case), Path(chosen.place), chosen.device)
     if chosen.command == "summary":
-        return summary(read_rows([chosen.out / ROWS_FILE]))
+        return summary(read_rows([chosen.out / ROWS_FILE], keeps_last=True))
+    if chosen.command == "collect":
+        return collect(chosen.out / ROWS_FILE, chosen.to)
+    if chosen.command == "archive":
+        return judge_archive(writes=chosen.write)
     return run(chosen)
 
 
@@ -55,6 +60,11 @@ def _arguments() -> argparse.ArgumentParser:
     one = commands.add_parser("one", help="a single prepared case; for the pool's own use")
     for name in ("case", "place", "device"):
         one.add_argument(name)
+    archive = commands.add_parser("archive", help="how far the estimate is from the rows in the repository")
+    archive.add_argument("--write", action="store_true", help="write the list of misses and docs/memory-errors.md anew")
+    taken = commands.add_parser("collect", help="the rows of an output folder for the archive: the last of each id, failures left out")
+    taken.add_argument("--out", type=Path, required=True)
+    taken.add_argument("--to", type=Path, required=True)
     commands.add_parser("summary", help="what the rows of an output folder say").add_argument("--out", type=Path, required=True)
     return parser
 
@@ -74,14 +84,16 @@ def run(chosen: argparse.Namespace) -> int:
         raise SystemExit("There is no NVIDIA card; --tiny measures resident memory with the smallest shape.")
     out: Path = chosen.out / ROWS_FILE
     files = [file for file in (*chosen.skip_done, out) if file.is_file()]
-    known = [row for file in files for row in read_rows([file])]
+    known = read_rows(files, keeps_last=True)
     done = {row.id for row in known if row.outcome in ("completed", "out_of_memory")}
-    queue = [case for case in _cases(chosen, card, known) if case.id not in done and chosen.only in case.id]
+    queue = [case for case in named(_cases(chosen, card, known)) if case.id not in done and chosen.only in case.id]
     facts = card.device.facts()
     thought = sum(case.seconds(facts) for case in queue)
     print(
         f"{card.device.name}: {len(queue)} cases to measure, about {thought:.0f} s one after the other; {len(done)} are there", flush=True
     )
+    if not queue and not chosen.list:
+        return summary(known)
     if chosen.list:
         for case in queue:
             print(f"{case.seconds(facts):6.1f} s  {case.predicted_bytes(facts) / GIB:6.1f} GiB  {case.id}")
@@ -96,17 +108,17 @@ def run(chosen: argparse.Namespace) -> int:
                 known.append(row)
                 _tell(row)
             tried = {case.id for case in queue}
-            queue = [case for case in _cases(chosen, card, known) if case.id not in tried | done and chosen.only in case.id]
+            queue = [case for case in named(_cases(chosen, card, known)) if case.id not in tried | done and chosen.only in case.id]
     card.close()
     print(f"{time.monotonic() - began:.0f} s", flush=True)
-    return summary(read_rows([out])) if out.is_file() else 0
+    return summary(read_rows([out], keeps_last=True)) if out.is_file() else 0
 
 
 def _cases(chosen: argparse.Namespace, card: Card, known: Sequence[Row]) -> list[Case]:
     whole = tiny_matrix() if chosen.tiny else matrix()
     match chosen.command:
         case "fits":
-            probes = probe_cases(whole, NUM_FITS)
+            probes = named(probe_cases(whole, NUM_FITS))
             return [*probes, *capped_cases(probes, known)]
         case "savings":
             return saving_cases(card.device.facts())
@@ -114,6 +126,12 @@ def _cases(chosen: argparse.Namespace, card: Card, known: Sequence[Row]) -> list
             return ppo_cases()
         case _:
             return whole
+
+
+def named(cases: Sequence[Case]) -> list[Case]:
+    """With settings of torch's allocator every case is another one."""
+    setting = allocator()
+    return [case if not setting or case.id.endswith(setting) else replace(case, id=f"{case.id} / {setting}") for case in cases]
 
 
 def _pool(card: Card, place: Place, chosen: argparse.Namespace) -> Pool:
@@ -153,6 +171,31 @@ def _tell(row: Row) -> None:
 
         error = f"{judged(row).error:+7.1%}"
     print(f"{row.outcome:14} {held} {error:8} {row.seconds or 0:5.1f} s  {row.id}  {(row.error or '')[-120:]}", flush=True)
+
+
+def judge_archive(*, writes: bool) -> int:
+    """Hold the estimate against the rows in the repository; the exit status is 1 where the list of misses is not true."""
+    from benchmarks.vram import judge, page
+
+    rows = read_archive()
+    found = judge.judged_rows(rows)
+    now = judge.misses_of(found)
+    print(judge.report([row for row in rows if row.device.kind != "cpu"]))
+    problems = judge.list_problems(now, judge.read_misses()) if judge.MISSES_FILE.is_file() else ["there is no list of misses"]
+    print("\n".join(["", *problems]))
+    if writes:
+        judge.write_misses(now)
+        page.write(found, now)
+        return 0
+    return 1 if problems else 0
+
+
+def collect(rows_file: Path, target: Path) -> int:
+    """Write the last row of each id that says something about memory."""
+    rows = {row.id: row for row in read_rows([rows_file], keeps_last=True) if row.outcome in ("completed", "out_of_memory")}
+    target.write_text("".join(row.line() + "\n" for row in rows.values()), encoding="utf-8")
+    print(f"{len(rows)} rows")
+    return 0
 
 
 def summary(rows: Sequence[Row]) -> int:

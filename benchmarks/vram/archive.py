@@ -6,7 +6,7 @@ Reads neither torch nor a GPU, so that a test can hold the estimate against ever
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
@@ -28,6 +28,7 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 ARCHIVE: Final = ROOT / "docs" / "measurements" / "vram"
 Outcome = Literal["completed", "out_of_memory", "failed", "timed_out"]
 Split = Literal["fit", "score", "held_out"]
+RowKind = Literal["dense", "ragged", "varied"]
 Values = Mapping[str, object]
 
 
@@ -68,7 +69,8 @@ class Row(_Part):
         mode: Which question it was measured for.
         shape_config: The model's config.json.
         settings: Dotted paths of run.yaml that were set; everything else had its default.
-        rows: ``dense``: all of one length, so that no mask is needed. ``ragged``: of different lengths.
+        rows: ``dense``: all of one length, so that no mask is needed. ``ragged``: of different lengths, with a longest row in each
+            micro-batch. ``varied``: of different lengths, so that micro-batches differ too.
         longest: Tokens of the longest training row; of a pair the longer answer with its prompt, of a task the prompt.
         num_labelled: Tokens with a label in a training row of that length, where known.
         resolved: What the settings that were ``auto`` became, where the engine wrote it down.
@@ -97,7 +99,7 @@ class Row(_Part):
     shape: str
     shape_config: dict[str, object]
     settings: dict[str, object]
-    rows: Literal["dense", "ragged"] = "dense"
+    rows: RowKind = "dense"
     longest: int | None = None
     num_labelled: int | None = None
     resolved: dict[str, object] = Field(default_factory=dict)
@@ -211,28 +213,34 @@ def judged(row: Row) -> Judged:
 # --- files -------------------------------------------------------------------------------------------------------------------
 
 
-def read_rows(files: Iterable[Path]) -> list[Row]:
+def read_rows(files: Iterable[Path], *, keeps_last: bool = False) -> list[Row]:
     """Every row of these files, in order; a half line at the end of a file, which an interrupted command leaves, is passed over.
+
+    Args:
+        files: Of one row a line.
+        keeps_last: Of several rows with one id the last counts, as where a case was tried again; otherwise they are an error.
 
     Raises:
         ValueError: A line that is whole and is no row, or an id that is there twice.
     """
-    rows: list[Row] = []
+    rows: dict[str, Row] = {}
     for file in files:
-        lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
-        for number, line in enumerate(lines, 1):
-            if not line.strip() or (number == len(lines) and not line.endswith("\n")):
-                continue
-            try:
-                rows.append(Row.model_validate_json(line))
-            except ValueError as error:
-                raise ValueError(f"{file.name}, line {number}: {error}") from error
-    seen: set[str] = set()
-    for row in rows:
-        if row.id in seen:
-            raise ValueError(f"{row.id} is in the archive twice")
-        seen.add(row.id)
-    return rows
+        for row in _rows_of(file):
+            if row.id in rows and not keeps_last:
+                raise ValueError(f"{row.id} is in the archive twice")
+            rows[row.id] = row
+    return list(rows.values())
+
+
+def _rows_of(file: Path) -> Iterator[Row]:
+    lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or (number == len(lines) and not line.endswith("\n")):
+            continue
+        try:
+            yield Row.model_validate_json(line)
+        except ValueError as error:
+            raise ValueError(f"{file.name}, line {number}: {error}") from error
 
 
 def read_archive(folder: Path = ARCHIVE) -> list[Row]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final, Literal, cast
 
-from benchmarks.vram.archive import config_of
+from benchmarks.vram.archive import RowKind, config_of
 from benchmarks.vram.shapes import Shape
 from desktop_ft.core.config import RunConfig
 from desktop_ft.core.config.combinations import REWARDED
@@ -49,7 +49,8 @@ class Case:
         id: Unique; the row's.
         shape: Of the model.
         settings: Dotted paths of run.yaml, without model and data.
-        rows: ``dense``: all as long as they may be. ``ragged``: of different lengths, one of them as long as that in each micro-batch.
+        rows: ``dense``: all as long as they may be. ``ragged``: every second one shorter. ``varied``: seven of eight shorter, so that
+            the micro-batches are of different lengths.
         group: What it has in common with others; the matrix takes turns among groups. In other modes: the question.
         reward_model: Whether the rewards come from a reward model on the same base.
         cap_bytes: What torch may reserve.
@@ -60,7 +61,7 @@ class Case:
     id: str
     shape: Shape
     settings: Values
-    rows: Literal["dense", "ragged"] = "dense"
+    rows: RowKind = "dense"
     group: str = ""
     mode: Mode = "measure"
     reward_model: bool = False

@@ -15,6 +15,8 @@ from desktop_ft.core.data.tokenizer import load_tokenizer
 EXTRA_TOKENS: Final = 16
 """Left free for what a chat template adds to a prompt and a trainer to a row; the row says how long it was in the end."""
 FEWEST_ROWS: Final = 8
+EVERY: Final = {"dense": 1, "ragged": 2, "varied": 8}
+"""Every so many rows one is as long as it may be."""
 
 
 def words_of(model: Path) -> list[str]:
@@ -52,13 +54,13 @@ def _write(path: Path, rows: Iterator[dict[str, object]]) -> None:
 
 
 def _rows(case: Case, words: list[str], draw: random.Random, num_rows: int, micro: int) -> Iterator[dict[str, object]]:
-    """Dense rows are all as long as they may be; of ragged ones every second is."""
+    """All as long as they may be, or so many of them."""
     limit = case.prompt_length
     packed = case.settings.get("data.packing") is True
     for number in range(num_rows * 4 if packed else num_rows):
         length = draw.randrange(max(8, limit // 8), limit // 2) if packed else limit
-        if case.rows == "ragged" and number % 2:
-            length = draw.randrange(max(8, limit // 4), limit)
+        if number % EVERY[case.rows]:
+            length = draw.randrange(max(8, limit // 4), limit - EXTRA_TOKENS)
         yield _row(str(case.settings.get("objective.kind", "sft")), words, draw, length, number)
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain, zip_longest
-from typing import Final, Literal
+from itertools import zip_longest
+from typing import Final
 
+from benchmarks.vram.archive import RowKind
 from benchmarks.vram.cases import Case, Values
 from benchmarks.vram.shapes import Shape, shape_of
 from desktop_ft.core.config.check import SETTINGS
@@ -39,7 +40,6 @@ OBJECTIVES: Final[Mapping[str, Values]] = {
 PREFERENCES: Final = ("dpo", "dpo-precomputed", "orpo", "kto", "reward")
 EAGER_ONLY: Final = frozenset({"gemma2"})
 """Model types that transformers refuses sdpa for: scores are capped before the softmax."""
-Rows = Literal["dense", "ragged"]
 LARGE: Final[Mapping[str, int]] = {
     "llama-3b": 10, "llama-8b": 8, "smollm2-1.7b": 12, "qwen2.5-7b": 8, "qwen2.5-14b": 8, "qwen3-4b": 12, "qwen3-8b": 8,
     "mistral-7b": 8, "mistral-nemo-12b": 6, "gemma2-2b": 12, "phi3-mini": 10, "phi4-14b": 6, "olmo2-7b": 8, "olmoe-7b": 6,
@@ -56,7 +56,7 @@ def case(
     *,
     checkpointing: bool = True,
     accumulation: int = 1,
-    rows: Rows = "dense",
+    rows: RowKind = "dense",
     note: str = "",
     reward_model: bool = False,
     more: Mapping[str, object] | None = None,
@@ -93,12 +93,12 @@ def case(
 
 def _families() -> Iterator[Case]:
     """LoRA on every shape, with and without recomputation."""
-    names = list(chain.from_iterable(zip_longest(
-        ("llama-1b", "qwen2.5-0.5b", "qwen3-0.6b", "mistral-7b", "gemma2-2b", "gemma3-1b", "phi3-mini", "olmo2-1b", "smollm2-135m"),
-        ("llama-8b", "qwen2.5-7b", "qwen3-4b", "mistral-nemo-12b", "smollm2-1.7b", "phi4-14b", "olmo2-7b", "smollm2-360m"),
-        ("llama-3b", "qwen2.5-1.5b", "qwen3-8b", "qwen2.5-14b"),
-    )))  # fmt: skip
-    for name in filter(None, names):
+    names = (
+        "llama-1b", "qwen3-0.6b", "mistral-7b", "gemma2-2b", "gemma3-1b", "phi3-mini", "olmo2-1b", "smollm2-135m", "qwen2.5-0.5b",
+        "llama-8b", "qwen2.5-7b", "qwen3-4b", "mistral-nemo-12b", "smollm2-1.7b", "phi4-14b", "olmo2-7b", "smollm2-360m", "llama-3b",
+        "qwen2.5-1.5b", "qwen3-8b", "qwen2.5-14b",
+    )  # fmt: skip
+    for name in names:
         yield case(name, "lora", batch=(4, 1024))
         yield case(name, "lora", batch=(2, 1024), checkpointing=False)
 
@@ -151,9 +151,8 @@ def _adapters() -> Iterator[Case]:
 
 
 def _preferences() -> Iterator[Case]:
-    for objective in PREFERENCES:
-        yield case("llama-1b", "lora", objective, (2, 1024))
-        yield case("qwen2.5-0.5b", "full", objective, (2, 512))
+    yield from (case("llama-1b", "lora", objective, (2, 1024)) for objective in PREFERENCES)
+    yield from (case("qwen2.5-0.5b", "full", objective, (2, 512)) for objective in PREFERENCES)
     for objective in ("dpo", "kto", "reward", "orpo"):
         yield case("llama-1b", "lora", objective, (2, 512), checkpointing=False)
         yield case("qwen3-0.6b", "qlora", objective, (2, 512))
@@ -165,8 +164,9 @@ def _preferences() -> Iterator[Case]:
 
 def _online() -> Iterator[Case]:
     more: Values = {"objective.rollout.max_completion_length": 64}
-    for objective in ("grpo", "rloo", "ppo"):
-        yield case("llama-1b", "lora", objective, (4, 512), accumulation=4, more=more)
+    policies = ("grpo", "rloo", "ppo")
+    yield from (case("llama-1b", "lora", objective, (4, 512), accumulation=4, more=more) for objective in policies)
+    for objective in policies:
         yield case("qwen2.5-0.5b", "qlora", objective, (4, 512), accumulation=2, more=more)
         yield case("smollm2-135m", "full", objective, (4, 512), accumulation=2, more=more)
     yield case("llama-1b", "lora", "grpo-kl", (4, 512), accumulation=8, more=more)
@@ -213,6 +213,11 @@ def _ragged_and_accumulated() -> Iterator[Case]:
     yield case("llama-1b", "full", batch=(2, 1024), accumulation=2)
     yield case("llama-1b", "full", batch=(2, 1024), accumulation=2, checkpointing=False)
     yield case("llama-1b", "full-float32", batch=(2, 1024), accumulation=2)
+    yield case("llama-1b", "lora", "pretrain", (4, 1024), rows="ragged")
+    longer: Values = {"training.max_steps": 12, "evaluation.eval_steps": 6}
+    for method, objective in (("lora", "dpo"), ("qlora", "dpo"), ("lora", "reward"), ("lora", "sft"), ("lora", "kto"), ("full", "sft")):
+        yield case("llama-1b", method, objective, (4, 512), checkpointing=False, rows="varied", note="12 steps", more=longer)
+    yield case("qwen2.5-0.5b", "full", "pretrain", (4, 1024))
 
 
 def _whole() -> Iterator[Case]:
@@ -250,14 +255,14 @@ _GROUPS: Final = (
 
 
 def matrix() -> list[Case]:
-    """Every case, the groups taking turns; the largest groups at twice the pace."""
+    """Every case, the groups taking turns, the larger ones with more cases a turn."""
     queues = [list(group()) for group in _GROUPS]
     paced = [_paced(queue) for queue in queues]
     return [one for turn in zip_longest(*paced, fillvalue=()) for taken in turn for one in taken]
 
 
 def _paced(queue: Sequence[Case]) -> list[Sequence[Case]]:
-    pace = 2 if len(queue) > 20 else 1
+    pace = max(1, len(queue) // 6)
     return [queue[start : start + pace] for start in range(0, len(queue), pace)]
 
 

@@ -47,7 +47,7 @@ def capped_cases(cases: Sequence[Case], rows: Sequence[Row]) -> list[Case]:
         cap = int(cast("int", reserved[one.id]) / share)
         common = replace(one, mode="fits", group=f"fits / {one.id}", cap_bytes=cap)
         found.append(replace(common, id=f"fits / probe / {one.id}"))
-        found.append(replace(common, id=f"fits / run / {one.id}", rows="ragged", settings={**one.settings, **RUN}))
+        found.append(replace(common, id=f"fits / run / {one.id}", rows="varied", settings={**one.settings, **RUN}))
     return found
 
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, BinaryIO, Final, Protocol
 
 from benchmarks.vram.archive import Device, Row
 from benchmarks.vram.cases import Case, to_json
@@ -33,6 +33,8 @@ MARGIN: Final = 1.25
 """Of the estimate, kept free for a case beside others."""
 OWN_CARD_SHARE: Final = 0.45
 """A case that needs more of the card than this runs alone."""
+CONTEXT_BYTES: Final = 3 << 29
+"""Kept free for what a process takes besides what torch reserves."""
 CONSOLE_FILE: Final = "console.log"
 
 
@@ -235,8 +237,9 @@ class Pool:
     def _needs(self, case: Case) -> _Needs:
         if case.id not in self._known:
             facts = self.device.facts()
-            num_bytes = MARGIN * case.predicted_bytes(facts)
-            alone = case.alone or case.cap_bytes is not None or num_bytes > OWN_CARD_SHARE * self.device.total_bytes
+            # A cap holds whatever happens; only the context comes on top.
+            num_bytes = MARGIN * case.predicted_bytes(facts) if case.cap_bytes is None else case.cap_bytes + CONTEXT_BYTES
+            alone = case.alone or num_bytes > OWN_CARD_SHARE * self.device.total_bytes
             self._known[case.id] = _Needs(case.seconds(facts), num_bytes, alone)
         return self._known[case.id]
 
@@ -317,8 +320,18 @@ def _result(folder: Path, *, was_ended: bool) -> dict[str, Any]:
 
 
 def append(row: Row, path: Path) -> None:
-    """Keep a row so that nothing that happens later can lose it."""
-    with path.open("a", encoding="utf-8") as file:
-        file.write(row.line() + "\n")
+    """Keep a row so that nothing that happens later can lose it; half a line that an interrupted command left is ended first."""
+    with path.open("ab+") as file:
+        file.seek(0, os.SEEK_END)
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                _cut_half_line(file)
+        file.write(row.line().encode() + b"\n")
         file.flush()
         os.fsync(file.fileno())
+
+
+def _cut_half_line(file: BinaryIO) -> None:
+    file.seek(0)
+    file.truncate(file.read().rfind(b"\n") + 1)
