@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from desktop_ft.core.data.dataset import held_out_examples
 from desktop_ft.core.data.fixes import MALFORMED, OVER_LENGTH, keep
 from desktop_ft.core.data.formats import AUTO, resolve_format
 from desktop_ft.core.data.read import malformed_row, read_rows
@@ -26,7 +27,7 @@ _MOST_CUT_TOKENS = 200
 View = dict[str, object]
 
 
-def view_rows(
+def view_rows(  # noqa: PLR0913 (what a person may ask about a view)
     path: Path,
     tokenizer: ModelTokenizer,
     max_length: int | None,
@@ -38,6 +39,7 @@ def view_rows(
     fixes: Collection[str] = (),
     only: Collection[int] | None = None,
     objective: ObjectiveName | None = None,
+    eval_path: Path | None = None,
 ) -> list[View]:
     """The first rows as the trainer will see them.
 
@@ -52,6 +54,7 @@ def view_rows(
         fixes: What a run would leave out is not shown.
         only: 0-based indices of the rows to show; the others are passed over.
         objective: Whose trainer. None: that for which the file is made, such as a comparing one for pairs.
+        eval_path: The evaluation file, where the fixes leave out what stands in it too.
 
     Returns:
         Per row the shape that ``data view --json`` documents. Every row has ``row`` (its index), ``kind`` and ``is_left_out`` (whether
@@ -76,7 +79,8 @@ def view_rows(
     """
     opened = read_rows(path, limit=None if fixes or only is not None or objective is not None else rows)
     detection = resolve_format(opened.rows, format_name, columns or {})
-    kept = keep(opened, detection.format, detection.columns, fixes)
+    apart = () if eval_path is None else held_out_examples(eval_path, format_name, columns or {}, fixes)
+    kept = keep(opened, detection.format, detection.columns, fixes, apart)
     if not kept.examples and kept.malformed:
         raise malformed_row(kept.malformed[0].number, kept.malformed[0].reason, path)
     viewer = _Viewer(tokenizer, max_length, assistant_only_loss, objective)
