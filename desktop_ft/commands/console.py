@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import Final
 
 from rich.console import Console
@@ -38,7 +38,7 @@ def note(text: str) -> None:
 
 
 @contextlib.contextmanager
-def counting(words: str, *, is_wanted: bool) -> Iterator[Callable[[int, int], None] | None]:
+def counting(words: str, *, is_wanted: bool) -> Generator[Callable[[int, int], None] | None]:
     """A bar on standard error while something is counted; gives what to call with (done, total), or None where no bar is wanted."""
     if not is_wanted or not err.is_terminal:
         yield None

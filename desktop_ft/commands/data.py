@@ -29,7 +29,7 @@ ColumnsOption = Annotated[list[str] | None, typer.Option("--column", metavar="RO
 
 
 @app.command("inspect")
-def inspect(
+def inspect(  # noqa: PLR0913, PLR0917 (the options of a command)
     file: FileArgument,
     model: Annotated[str | None, typer.Option(help="Count tokens as this model does: folder, Hub id or demo.")] = None,
     max_length: Annotated[int | None, typer.Option(min=1, help="Longest example, tokens; needs --model.")] = None,

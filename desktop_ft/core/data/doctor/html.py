@@ -50,7 +50,9 @@ _A_PAGE: Final = re.compile(
 _NAMES_MARKUP: Final = re.compile(
     r"\b(?:x?html5?|xml|css|svg|jsx)\b|<\w{1,12}/?> (?:tags?|elements?)\b|\b(?:tags?|elements?) <\w{1,12}/?>", re.IGNORECASE
 )
-_ASKS_ABOUT: Final = re.compile(r"\b(?:means?|stands? for|symbols?|signs?|characters?|escape\w*|decode\w*|unescape\w*)\b", re.IGNORECASE)
+_ASKS_ABOUT: Final = re.compile(
+    r"\b(?:tags?|elements?|attributes?|means?|stands? for|symbols?|signs?|characters?|escape\w*|decode\w*|unescape\w*)\b", re.IGNORECASE
+)
 _SENSE: Final = 3
 """So many pieces of debris in a request are no mention any more."""
 _EDGE: Final = 100_000
@@ -140,7 +142,9 @@ def _plain(prose: str) -> str:
     for tags in (_BLOCK, _ANY_SHORT, _ANY_NAMED):
         made = tags.sub("", made)
     made = _ENTITY.sub(lambda found: html.unescape(found.group()).replace("\u00a0", " "), made)
-    return re.sub(r"[ \t]{1,200}\n", "\n", re.sub(r"\n{3,}", "\n\n", made)).strip("\n")
+    made = re.sub(r"[ \t]{1,200}\n", "\n", re.sub(r"\n{3,}", "\n\n", made)).strip("\n")
+    begin, end = len(prose) - len(prose.lstrip("\n")), len(prose.rstrip("\n"))
+    return f"{prose[:begin]}{made}{prose[end:]}" if made else ""
 
 
 def _without_invisible(prose: str) -> str:
