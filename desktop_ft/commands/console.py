@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import Final
 
 from rich.console import Console
@@ -34,6 +35,19 @@ def say(text: str) -> None:
 def note(text: str) -> None:
     """A message for the person, on standard error, as it is."""
     err.print(text, markup=False)
+
+
+@contextlib.contextmanager
+def counting(words: str, *, is_wanted: bool) -> Generator[Callable[[int, int], None] | None]:
+    """A bar on standard error while something is counted; gives what to call with (done, total), or None where no bar is wanted."""
+    if not is_wanted or not err.is_terminal:
+        yield None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    with Progress(TextColumn(words), BarColumn(), MofNCompleteColumn(), console=err, transient=True) as bar:
+        place = bar.add_task("", total=None)
+        yield lambda done, total: bar.update(place, completed=done, total=total)
 
 
 def show_error(error: DesktopFtError, *, as_json: bool) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Final, cast
+from typing import Annotated, Final, cast, get_args
 
 import typer
 
-from desktop_ft.commands.console import note, out, print_json, say
+from desktop_ft.commands.console import counting, note, out, print_json, say
 from desktop_ft.commands.options import JsonOption
 from desktop_ft.core.config import DEMO
+from desktop_ft.core.config.defaults import METHODS
 from desktop_ft.core.config.objectives import OBJECTIVES, ObjectiveName
+from desktop_ft.core.config.schema import DataFixName
 from desktop_ft.core.models import resolve_model
 from desktop_ft.core.preflight import resolve_data
 from desktop_ft.core.worker_client import run_task
@@ -19,6 +21,7 @@ from desktop_ft.core.worker_client import run_task
 app = typer.Typer(no_args_is_help=True)
 
 _WORK_SECONDS: Final = 3600.0
+_FIXES: Final[tuple[str, ...]] = get_args(DataFixName)
 FileArgument = Annotated[str, typer.Argument(metavar="FILE", help="A file of examples (JSON lines, JSON, CSV, Parquet), or demo.")]
 ObjectiveOption = Annotated[str | None, typer.Option(help="What it is to teach: sft, dpo ... Without it: that for which the file is made.")]
 FormatOption = Annotated[str, typer.Option("--format", help="How the rows are laid out; auto: recognised from the columns.")]
@@ -27,24 +30,38 @@ MapOption = Annotated[list[str] | None, typer.Option("--map", metavar="ROLE=COLU
 
 
 @app.command("inspect")
-def inspect(
+def inspect(  # noqa: PLR0913, PLR0917 (the options of a command)
     file: FileArgument,
     model: Annotated[str | None, typer.Option(help="Count tokens as this model does: folder, Hub id or demo.")] = None,
     max_length: Annotated[int | None, typer.Option(min=1, help="Longest example, tokens; needs --model.")] = None,
     format_name: FormatOption = "auto",
     columns: ColumnsOption = None,
     objective: ObjectiveOption = None,
+    eval_file: Annotated[
+        str | None, typer.Option("--eval", metavar="FILE", help="The evaluation file: its examples are looked for.")
+    ] = None,
+    method: Annotated[str | None, typer.Option(help="lora, qlora or full: what is too few for it is said.")] = None,
+    fixes: Annotated[list[str] | None, typer.Option("--fix", metavar="FIX", help="Look at what this fix leaves; may be repeated.")] = None,
+    preview: Annotated[str | None, typer.Option(metavar="FIX", help="Show rows before and after this fix instead.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Format, columns, counts, lengths and findings of a file."""
     if max_length is not None and model is None:
         raise typer.BadParameter("--max-length counts tokens, which needs --model.")
-    payload = _payload(file, model, format_name, columns, objective)
-    report = run_task("inspect", {**payload, "max_length": max_length}, _WORK_SECONDS)
-    if as_json:
-        print_json(report)
-    else:
-        _show_report(file, report)
+    payload = {
+        **_payload(file, model, format_name, columns, objective),
+        "max_length": max_length,
+        "fixes": [_known(fix, _FIXES, "fix") for fix in fixes or ()],
+        "eval_path": None if eval_file is None else str(Path(eval_file).expanduser().absolute()),
+        "method": None if method is None else _known(method, METHODS, "method"),
+    }
+    if preview is not None:
+        shown = run_task("preview_fix", {**payload, "fix": _known(preview, _FIXES, "fix")}, _WORK_SECONDS)
+        print_json(shown) if as_json else _show_preview(shown)
+        return
+    with counting("Looking at the rows", is_wanted=not as_json) as told:
+        report = run_task("inspect", payload, _WORK_SECONDS, progress=told)
+    print_json(report) if as_json else _show_report(file, report)
 
 
 @app.command("view")
@@ -101,6 +118,12 @@ def convert(
         note(f"  row {cast('int', problem['row']) + 1}: {problem['reason']}")
 
 
+def _known(name: str, known: Sequence[str], kind: str) -> str:
+    if name not in known:
+        raise typer.BadParameter(f"There is no {kind} '{name}'; there are {', '.join(known)}.")
+    return name
+
+
 def _payload(file: str, model: str | None, format_name: str, columns: list[str] | None, objective: str | None) -> dict[str, object]:
     known: ObjectiveName | None = next((name for name in OBJECTIVES if name == objective), None)
     if objective is not None and known is None:
@@ -125,7 +148,21 @@ def _show_report(file: str, report: Mapping[str, object]) -> None:
         say("tokens: {min} to {max}, median {median}, {p95} at the 95th percentile, {total} in all".format(**lengths))
     say(f"score: {report['score']} of 100. {' '.join(cast('list[str]', report['score_reasons']))}")
     for finding in cast("list[Mapping[str, object]]", report["findings"]):
-        say(f"{finding['severity']}: {finding['title']}. {finding['message']} {finding['fix']}")
+        fixes = cast("list[str]", finding["fixes"])
+        how = f" (data.fixes: {', '.join(fixes)})" if fixes else ""
+        say(f"{finding['severity']}: {finding['title']}. {finding['message']} {finding['fix']}{how}")
+    for fix, count in {**cast("dict[str, int]", report["dropped"]), **cast("dict[str, int]", report["changed"])}.items():
+        say(f"{fix}: {count} rows")
+
+
+def _show_preview(shown: Mapping[str, object]) -> None:
+    """Rows before and after a fix, as `desktop_ft.core.data.fix_preview` describes them."""
+    say(f"{shown['fix']}: {shown['num_dropped']} rows left out, {shown['num_changed']} rows mended")
+    for row in cast("list[Mapping[str, object]]", shown["rows"]):
+        out.print(f"row {cast('int', row['row']) + 1}", style="underline", markup=False)
+        for heading, turns in (("before", row["before"]), ("after", row["after"])):
+            texts = [f"{turn['role']}: {turn['content']}" for turn in cast("list[Mapping[str, str]]", turns or [])]
+            out.print(f"{heading}: {' | '.join(texts) if turns is not None else 'left out'}", markup=False)
 
 
 def _show_row(row: Mapping[str, object]) -> None:

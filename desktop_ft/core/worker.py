@@ -8,6 +8,7 @@ Request: ``{"task": name, "payload": {...}}``. Answer: ``{"ok": ...}`` or ``{"er
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, TextIO, cast
 from desktop_ft.core.errors import DesktopFtError
 
 if TYPE_CHECKING:
+    from desktop_ft.core.config.defaults import MethodName
     from desktop_ft.core.config.objectives import ObjectiveName
     from desktop_ft.core.data.tokenizer import ModelTokenizer
 
@@ -59,18 +61,53 @@ def _answer(request: bytes) -> dict[str, object]:
 
 
 def _inspect(payload: Payload) -> object:
+    """The report on a file; what was asked before of the same content is remembered."""
     from desktop_ft.core.data.check import inspect_data
+    from desktop_ft.core.data.doctor.cache import remembered
+    from desktop_ft.core.data.fingerprint import file_fingerprint
 
-    report = inspect_data(
+    tokenizer = _tokenizer(payload)
+    path, eval_path = _path(payload, "path"), _eval_path(payload)
+    question: dict[str, object] = {
+        "file": file_fingerprint(path).sha256,
+        "suffixes": path.suffixes,
+        "eval": None if eval_path is None else [file_fingerprint(eval_path).sha256, eval_path.suffixes],
+        "tokenizer": None if tokenizer is None else [tokenizer.sha256, tokenizer.template_sha256],
+        **{name: payload.get(name) for name in ("max_length", "format", "columns", "fixes", "objective", "method")},
+    }
+    return remembered(
+        question,
+        lambda: inspect_data(
+            path,
+            tokenizer=tokenizer,
+            max_length=_optional_int(payload, "max_length"),
+            format_name=_text(payload, "format", "auto"),
+            columns=_columns(payload),
+            fixes=_texts(payload, "fixes"),
+            objective=_objective(payload),
+            method=_method(payload),
+            eval_path=eval_path,
+            progress=_progress(payload),
+        ).to_dict(),
+    )
+
+
+def _preview_fix(payload: Payload) -> object:
+    """What one more fix would do."""
+    from desktop_ft.core.data.fix_preview import ROWS, preview_fix
+
+    return preview_fix(
         _path(payload, "path"),
-        tokenizer=_tokenizer(payload),
-        max_length=_optional_int(payload, "max_length"),
+        _text(payload, "fix", ""),
         format_name=_text(payload, "format", "auto"),
         columns=_columns(payload),
         fixes=_texts(payload, "fixes"),
+        eval_path=_eval_path(payload),
+        tokenizer=_tokenizer(payload),
+        max_length=_optional_int(payload, "max_length"),
         objective=_objective(payload),
-    )
-    return report.to_dict()
+        num_rows=_optional_int(payload, "rows") or ROWS,
+    ).to_dict()
 
 
 def _view(payload: Payload) -> object:
@@ -90,6 +127,7 @@ def _view(payload: Payload) -> object:
         fixes=_texts(payload, "fixes"),
         only=_indices(payload, "only"),
         objective=_objective(payload),
+        eval_path=_eval_path(payload),
     )
     return {
         "rows": views,
@@ -114,7 +152,7 @@ def _check(payload: Payload) -> object:
         raise _bad_request("check needs an objective")
     data = load_training_data(
         _path(payload, "path"),
-        _path(payload, "eval_path") if payload.get("eval_path") is not None else None,
+        _eval_path(payload),
         fraction=float(fraction),
         seed=seed,
         format=_text(payload, "format", "auto"),
@@ -170,14 +208,15 @@ TASKS: Mapping[str, Callable[[Payload], object]] = {
     "inspect": _inspect,
     "view": _view,
     "check": _check,
+    "preview_fix": _preview_fix,
     "convert": _convert,
     "preview": _preview,
     "index": _index,
 }
-"""Tasks by name. Payload of all: path, model_dir, added_tokens, max_length, format, columns, fixes, objective (inspect and
-view: None for what the file is made for); view also rows, only and assistant_only_loss;
-check also eval_path, fraction, seed and assistant_only_loss. convert takes path, out, to, format, columns, overwrite, and model_dir
-for text; preview path, format, columns and rows; index path."""
+"""Tasks by name. Payload of all: path, eval_path, model_dir, added_tokens, max_length, format, columns, fixes, objective (None for
+what the file is made for, but in check); inspect also method and progress_file (written now and then: rows done and rows in all);
+preview_fix also fix and rows; view also rows, only and assistant_only_loss; check also fraction, seed and assistant_only_loss. convert
+takes path, out, to, format, columns, overwrite, and model_dir for text; preview path, format, columns and rows; index path."""
 
 
 def _path(payload: Payload, name: str) -> Path:
@@ -185,6 +224,23 @@ def _path(payload: Payload, name: str) -> Path:
     if not isinstance(value, str):
         raise _bad_request(f"{name} is missing")
     return Path(value)
+
+
+def _eval_path(payload: Payload) -> Path | None:
+    return None if payload.get("eval_path") is None else _path(payload, "eval_path")
+
+
+def _progress(payload: Payload) -> Callable[[int, int], None] | None:
+    """Writes how far the work is to the file that the request names."""
+    if payload.get("progress_file") is None:
+        return None
+    path = _path(payload, "progress_file")
+
+    def report(done: int, total: int) -> None:
+        with contextlib.suppress(OSError):
+            path.write_text(f"{done} {total}\n", encoding="ascii")
+
+    return report
 
 
 def _tokenizer(payload: Payload) -> ModelTokenizer | None:
@@ -213,6 +269,16 @@ def _objective(payload: Payload) -> ObjectiveName | None:
     if value is not None and value not in OBJECTIVES:
         raise _bad_request(f"there is no objective {value!r}")
     return next((objective for objective in OBJECTIVES if objective == value), None)
+
+
+def _method(payload: Payload) -> MethodName | None:
+    """The method asked about, if one is named."""
+    from desktop_ft.core.config.defaults import METHODS
+
+    value = payload.get("method")
+    if value is not None and value not in METHODS:
+        raise _bad_request(f"there is no method {value!r}")
+    return next((method for method in METHODS if method == value), None)
 
 
 def _columns(payload: Payload) -> dict[str, str]:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import cast
 
+import psutil
+
 from desktop_ft.core.errors import DesktopFtError
+
+Progress = Callable[[int, int], None]
 
 _POLL_SECONDS = 0.05
 _STDERR_TAIL_CHARACTERS = 2000
@@ -19,7 +25,11 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 
 def run_task(
-    task: str, payload: Mapping[str, object], timeout_seconds: float, cancelled: Callable[[], bool] = lambda: False
+    task: str,
+    payload: Mapping[str, object],
+    timeout_seconds: float,
+    cancelled: Callable[[], bool] = lambda: False,
+    progress: Progress | None = None,
 ) -> dict[str, object]:
     """Run one task in a child of its own and wait for it; call this from a thread that may wait.
 
@@ -27,7 +37,8 @@ def run_task(
         task: A name in `worker.TASKS`.
         payload: JSON values.
         timeout_seconds: Longest time that the child may take, its start (about 0.2 s) included.
-        cancelled: Asked every 50 ms; True kills the child.
+        cancelled: Asked every 50 ms; True kills the child and the processes that it started.
+        progress: Called with (rows done, rows in all) as a task that counts goes on.
 
     Returns:
         What the task gives.
@@ -35,6 +46,15 @@ def run_task(
     Raises:
         DesktopFtError: The task's own, or ``worker_timeout``, ``worker_cancelled``, ``worker_crashed``.
     """
+    if progress is not None:
+        with tempfile.TemporaryDirectory(prefix="desktop-ft-", ignore_cleanup_errors=True) as folder:
+            told = Path(folder) / "progress"
+
+            def look() -> bool:
+                _tell(told, progress)
+                return cancelled()
+
+            return run_task(task, {**payload, "progress_file": str(told)}, timeout_seconds, look)
     request = json.dumps({"task": task, "payload": dict(payload)}, allow_nan=False).encode("utf-8")
     child = subprocess.Popen(
         [sys.executable, "-P", "-m", "desktop_ft.core.worker"],
@@ -48,9 +68,26 @@ def run_task(
         output, errors = _wait(child, request, time.monotonic() + timeout_seconds, timeout_seconds, cancelled)
     finally:
         if child.poll() is None:
-            child.kill()
+            _kill(child)
             child.communicate()
     return _result(child.returncode, output, errors)
+
+
+def _kill(child: subprocess.Popen[bytes]) -> None:
+    """End the child and what it started: those hold its pipes open."""
+    with contextlib.suppress(psutil.Error):
+        for process in psutil.Process(child.pid).children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+    child.kill()
+
+
+def _tell(path: Path, progress: Progress) -> None:
+    try:
+        done, total = path.read_text(encoding="ascii").split()
+    except (OSError, ValueError):
+        return  # not yet, or half written
+    progress(int(done), int(total))
 
 
 def _wait(

@@ -41,7 +41,13 @@ DataFormatName = Literal[
     "prompts",
     "rl",
 ]
-DataFixName = Literal["drop_malformed_rows", "drop_exact_duplicates", "drop_empty_answers", "drop_over_length"]
+DataFixName = Literal[
+    "drop_malformed_rows", "repair_mojibake", "strip_html", "mask_api_keys", "mask_cards", "mask_emails", "mask_phones",
+    "drop_empty_answers", "drop_one_word_answers", "drop_mojibake", "drop_html", "drop_refusals",
+    "drop_api_keys", "drop_cards", "drop_emails", "drop_phones",
+    "drop_tool_calls", "drop_language_mix", "drop_identical_pairs", "drop_swapped_pairs", "drop_label_conflicts", "drop_exact_duplicates",
+    "drop_near_duplicates", "drop_leakage", "drop_over_length",
+]  # fmt: skip
 
 
 class ModelConfig(Section):
@@ -84,7 +90,7 @@ class DataConfig(Section):
     split: SplitConfig = SplitConfig()
     format: DataFormatName = setting("auto", "How the rows are laid out. auto: recognised from the columns.")
     columns: dict[str, str] = setting({}, "Which column plays which role, such as {prompt: question}. Empty: by name.", advanced=True)
-    fixes: tuple[DataFixName, ...] = setting((), "What to leave out when reading; the file itself is never changed.", advanced=True)
+    fixes: tuple[DataFixName, ...] = setting((), "What to leave out or mend when reading; the file itself is never changed.", advanced=True)
     max_length: int = setting(
         1024, "Longest example; what is longer is cut at the end.", unit="tokens", ge=8, le=1_048_576, source="TRL's default"
     )

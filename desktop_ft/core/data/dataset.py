@@ -9,7 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from desktop_ft.core.data.fingerprint import Fingerprint, data_fingerprint, example_fingerprint, prompt_fingerprint
-from desktop_ft.core.data.fixes import MALFORMED, OVER_LENGTH, Kept, dropped_note, keep, nothing_left
+from desktop_ft.core.data.fixes import (
+    LEAKAGE,
+    MALFORMED,
+    OVER_LENGTH,
+    REPAIRS,
+    Kept,
+    Numbered,
+    changed_note,
+    dropped_note,
+    keep,
+    nothing_left,
+)
 from desktop_ft.core.data.formats import SAMPLED_ROWS, Detection, resolve_format, to_example
 from desktop_ft.core.data.learning import Learning, in_order, learning_from
 from desktop_ft.core.data.notes import row_notes, source_notes
@@ -100,10 +111,11 @@ def load_training_data(  # noqa: PLR0913 (the fields of data in run.yaml)
     """
     as_chat = tokenizer.chat_template is not None
     fingerprints = {"train": _fingerprint(train)}
-    source = _learning(train, format, columns, fixes, signal, as_chat=as_chat)
+    apart = () if eval is None else held_out_examples(eval, format, columns, fixes)
+    source, changed = _learning(train, format, columns, fixes, signal, as_chat=as_chat, held_out=apart)
     if eval is not None:
         fingerprints["eval"] = _fingerprint(eval)
-        learnt, held_out = in_order(source.groups), in_order(_learning(eval, format, columns, fixes, signal, as_chat=as_chat).groups)
+        learnt, held_out = in_order(source.groups), in_order(_learning(eval, format, columns, fixes, signal, as_chat=as_chat)[0].groups)
     else:
         learnt, held_out = _split(source, fraction, seed, signal)
     options = Options(tokenizer, max_length, assistant_only_loss, MALFORMED in fixes)
@@ -118,7 +130,7 @@ def load_training_data(  # noqa: PLR0913 (the fields of data in run.yaml)
     notes = (
         *RowSource(train).notes,
         *source_notes(source.detection.format, signal, source.num_repeated),
-        *filter(None, [dropped_note(sides.dropped)]),
+        *filter(None, [dropped_note(sides.dropped), changed_note(changed)]),
         *row_notes(sides.rows, num_long=sides.num_long, assistant_only_loss=assistant_only_loss and signal == "answers"),
         *(["Nothing was held out: there is only one distinct example."] if fraction > 0 and not held_out else []),
     )
@@ -140,9 +152,16 @@ def load_training_data(  # noqa: PLR0913 (the fields of data in run.yaml)
 
 
 def load_examples(
-    path: Path, format_name: str, columns: Mapping[str, str], fixes: Collection[str] = ()
-) -> tuple[Detection, list[NumberedExample], dict[str, int]]:
-    """Every row of a file as an example with the row's number, and how many rows each fix left out.
+    path: Path, format_name: str, columns: Mapping[str, str], fixes: Collection[str] = (), held_out: Numbered = ()
+) -> tuple[Detection, Kept]:
+    """Every row of a file as an example with its index, and how many rows each fix left out or mended.
+
+    Args:
+        path: The file.
+        format_name: A format's name, or ``auto``.
+        columns: Roles mapped to columns by hand.
+        fixes: Names of `fixes.FIXES`.
+        held_out: As `fixes.keep`.
 
     Raises:
         DesktopFtError: As `read.read_rows`, `formats.resolve_format` and `formats.to_example` for the first malformed row;
@@ -152,23 +171,38 @@ def load_examples(
         return _streamed_examples(path, format_name, columns)
     rows: Rows = read_rows(path, strict=MALFORMED not in fixes)
     detection = resolve_format(rows.rows, format_name, columns)
-    kept: Kept = keep(rows, detection.format, detection.columns, fixes)
+    kept: Kept = keep(rows, detection.format, detection.columns, fixes, held_out)
     if kept.malformed:
         raise _error_of_row(rows, kept.malformed[0].number, detection)
     if not kept.examples:
         raise nothing_left(path.name, kept.dropped)
-    return detection, [(index + 1, example) for index, example in kept.examples], dict(kept.dropped)
+    return detection, kept
 
 
-def _streamed_examples(path: Path, format_name: str, columns: Mapping[str, str]) -> tuple[Detection, list[NumberedExample], dict[str, int]]:
+def held_out_examples(
+    path: Path, format_name: str, columns: Mapping[str, str], fixes: Collection[str], *, is_wanted: bool = False
+) -> Numbered:
+    """The examples of the evaluation file where they are wanted, or needed to leave them out of the training file; else none.
+
+    Raises:
+        DesktopFtError: As `read.read_rows` and `formats.resolve_format`.
+    """
+    if LEAKAGE not in fixes and not is_wanted:
+        return ()
+    rows = read_rows(path)
+    detection = resolve_format(rows.rows, format_name, columns)
+    return keep(rows, detection.format, detection.columns, [fix for fix in fixes if fix in REPAIRS]).examples
+
+
+def _streamed_examples(path: Path, format_name: str, columns: Mapping[str, str]) -> tuple[Detection, Kept]:
     """Every row, read one by one, so that rows and examples are not in memory together."""
     rows = _sound_rows(path)
     first = list(islice(rows, SAMPLED_ROWS))
     if not first:
         raise none_readable(path, [])
     detection = resolve_format([row for _, row in first], format_name, columns)
-    numbered = ((number, to_example(row, number, detection.format, detection.columns)) for number, row in chain(first, rows))
-    return detection, list(numbered), {}
+    examples = ((number - 1, to_example(row, number, detection.format, detection.columns)) for number, row in chain(first, rows))
+    return detection, Kept(list(examples), ())
 
 
 def _sound_rows(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
@@ -192,10 +226,19 @@ def _error_of_row(rows: Rows, number: int, detection: Detection) -> DesktopFtErr
 
 
 def _learning(
-    path: Path, format_name: str, columns: Mapping[str, str], fixes: Collection[str], signal: Signal, *, as_chat: bool
-) -> Learning:
-    detection, examples, dropped = load_examples(path, format_name, columns, fixes)
-    return learning_from(detection, examples, dropped, signal, as_chat=as_chat, skips_malformed=MALFORMED in fixes)
+    path: Path,
+    format_name: str,
+    columns: Mapping[str, str],
+    fixes: Collection[str],
+    signal: Signal,
+    *,
+    as_chat: bool,
+    held_out: Numbered = (),
+) -> tuple[Learning, Mapping[str, int]]:
+    """What is learnt from a file, and how many of its rows each fix mended."""
+    detection, kept = load_examples(path, format_name, columns, fixes, held_out)
+    numbered = [(index + 1, example) for index, example in kept.examples]
+    return learning_from(detection, numbered, kept.dropped, signal, as_chat=as_chat, skips_malformed=MALFORMED in fixes), kept.changed
 
 
 def _split(source: Learning, fraction: float, seed: int, signal: Signal) -> tuple[list[NumberedExample], list[NumberedExample]]:

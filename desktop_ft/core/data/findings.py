@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from desktop_ft.core.data import fixes
-from desktop_ft.core.data.fixes import Numbered
+from desktop_ft.core.advice import FEW_ROWS_FULL
+from desktop_ft.core.data.fixes import FIXES_OF, Numbered
+from desktop_ft.core.data.fixes import exact_duplicates as exact_duplicates_of
 from desktop_ft.core.data.read import MalformedRow
-from desktop_ft.core.data.records import PlainText, answers
 from desktop_ft.core.data.signals import Signal
 
 FEW_ROWS: Final[Mapping[Signal, tuple[int, str, str]]] = {
@@ -56,6 +56,7 @@ class Finding:
             "num_rows": len(self.rows),
             "rows": list(self.rows),
             "fix": self.fix,
+            "fixes": list(FIXES_OF.get(self.code, ())),
         }
 
 
@@ -76,7 +77,7 @@ def malformed_rows(malformed: Sequence[MalformedRow]) -> Finding | None:
 
 def exact_duplicates(examples: Numbered) -> Finding | None:
     """Rows that repeat an earlier one."""
-    repeated = fixes.exact_duplicates(examples)
+    repeated = exact_duplicates_of(examples)
     if not repeated:
         return None
     return Finding(
@@ -86,40 +87,6 @@ def exact_duplicates(examples: Numbered) -> Finding | None:
         "warning",
         tuple(repeated),
         "Keep one of each.",
-    )
-
-
-def empty_answers(examples: Numbered) -> Finding | None:
-    """Answers without a word."""
-    empty = tuple(fixes.empty_answers(examples))
-    if not empty:
-        return None
-    return Finding(
-        "empty_answers",
-        "Empty answers",
-        f"{num_rows(len(empty))} have an answer without a word; the model would learn to say nothing.",
-        "warning",
-        empty,
-        "Write the answers, or remove these rows.",
-    )
-
-
-def one_word_answers(examples: Numbered) -> Finding | None:
-    """Rows with nothing but one-word answers."""
-    short = tuple(
-        index
-        for index, example in examples
-        if not isinstance(example, PlainText) and (said := answers(example)) and all(len(answer.split()) == 1 for answer in said)
-    )
-    if not short:
-        return None
-    return Finding(
-        "one_word_answers",
-        "One-word answers",
-        f"{num_rows(len(short))} have nothing but one-word answers. That is right for labels and choices; elsewhere the model turns terse.",
-        "info",
-        short,
-        "Leave them if one word is the right answer; else write whole answers.",
     )
 
 
@@ -148,13 +115,20 @@ def over_length(token_counts: Mapping[int, int], max_length: int | None, signal:
     )
 
 
-def too_few_rows(num_usable: int, signal: Signal) -> Finding | None:
-    """Fewer examples than a run of this kind wants."""
+def too_few_rows(num_usable: int, signal: Signal, *, is_full: bool = False) -> Finding | None:
+    """Fewer examples than a run of this kind wants, or than full fine-tuning wants where that is the method."""
     few, consequence, fix = FEW_ROWS[signal]
-    if num_usable >= few:
-        return None
-    message = f"{num_rows(num_usable)} can be used. Below {few} {consequence}."
-    return Finding("too_few_rows", "Few examples", message, "warning", (), fix)
+    if num_usable < few:
+        message = f"{num_rows(num_usable)} can be used. Below {few} {consequence}."
+        return Finding("too_few_rows", "Few examples", message, "warning", (), fix)
+    if is_full and num_usable < FEW_ROWS_FULL and signal in ("answers", "pairs", "judgments"):
+        message = (
+            f"{num_rows(num_usable)} can be used, and full fine-tuning changes every weight. Below about {FEW_ROWS_FULL} it tends to learn"
+            " them by heart and to forget what the model could do; LoRA does as well from so few and forgets less."
+        )
+        fix = f"Choose LoRA, or have at least {FEW_ROWS_FULL} examples."
+        return Finding("too_few_rows", "Few examples for full fine-tuning", message, "warning", (), fix)
+    return None
 
 
 def num_rows(count: int) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Final
 
+from desktop_ft.core.data.doctor.pairs import identical_pairs, label_conflicts, swapped_pairs
 from desktop_ft.core.data.findings import Finding, num_rows
 from desktop_ft.core.data.fixes import Numbered
-from desktop_ft.core.data.records import Judged, Preference, answers, canonical
+from desktop_ft.core.data.records import Judged, Preference, answers
 
 _BIASED_SHARE: Final = 0.75
 """Of the pairs whose answers differ in length; above it, length alone is a fair guess at the better one."""
@@ -25,7 +25,7 @@ def judged_findings(examples: Numbered) -> tuple[Finding | None, ...]:
 
 
 def _identical_pairs(pairs: Sequence[tuple[int, Preference]]) -> Finding | None:
-    same = tuple(index for index, pair in pairs if pair.chosen == pair.rejected)
+    same = tuple(identical_pairs(pairs))
     if not same:
         return None
     return Finding(
@@ -40,13 +40,7 @@ def _identical_pairs(pairs: Sequence[tuple[int, Preference]]) -> Finding | None:
 
 def _swapped_pairs(pairs: Sequence[tuple[int, Preference]]) -> Finding | None:
     """Pairs that another row holds the other way round."""
-    seen: dict[str, list[int]] = {}
-    for index, pair in pairs:
-        if pair.chosen != pair.rejected:
-            seen.setdefault(_key(pair), []).append(index)
-    swapped = sorted(
-        index for index, pair in pairs if pair.chosen != pair.rejected and _key(Preference(pair.prompt, pair.rejected, pair.chosen)) in seen
-    )
+    swapped = tuple(swapped_pairs(pairs))
     if not swapped:
         return None
     return Finding(
@@ -54,17 +48,14 @@ def _swapped_pairs(pairs: Sequence[tuple[int, Preference]]) -> Finding | None:
         "Pairs that contradict each other",
         f"{num_rows(len(swapped))} stand in the file the other way round too; what one teaches the other takes back.",
         "warning",
-        tuple(swapped),
+        swapped,
         "Decide which answer is better and remove the other row.",
     )
 
 
 def _label_conflicts(judged: Sequence[tuple[int, Judged]]) -> Finding | None:
     """Answers that are marked good in one row and bad in another."""
-    marks: dict[str, set[bool]] = {}
-    for _, one in judged:
-        marks.setdefault(_key(Judged(one.prompt, one.completion, is_good=True)), set()).add(one.is_good)
-    both = tuple(index for index, one in judged if len(marks[_key(Judged(one.prompt, one.completion, is_good=True))]) == 2)
+    both = tuple(label_conflicts(judged))
     if not both:
         return None
     return Finding(
@@ -123,7 +114,3 @@ def _length_bias(pairs: Sequence[tuple[int, Preference]]) -> Finding | None:
 def _num_characters(pair: Preference) -> int:
     """Of the better answer."""
     return sum(len(answer) for answer in answers(pair))
-
-
-def _key(example: Preference | Judged) -> str:
-    return json.dumps(canonical(example))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
@@ -82,8 +82,11 @@ class ModelTokenizer:
         inexact_reason: Why not, or None.
     """
 
-    def __init__(self, backend: Tokenizer, files: TokenizerFiles, inexact_reason: str | None, added_tokens: Sequence[str] = ()) -> None:
+    def __init__(
+        self, backend: Tokenizer, files: TokenizerFiles, inexact_reason: str | None, model_dir: Path, added_tokens: Sequence[str] = ()
+    ) -> None:
         self._backend = backend
+        self._source = (model_dir, tuple(added_tokens))
         self.special = _special_tokens(backend, files)
         added = cast("Mapping[int, AddedToken]", backend.get_added_tokens_decoder())
         self._special_ids = frozenset(index for index, token in added.items() if token.special)
@@ -95,6 +98,10 @@ class ModelTokenizer:
         self.sha256 = _digest(files, added_tokens)
         self.inexact_reason = inexact_reason
         self.exact = inexact_reason is None
+
+    def __reduce__(self) -> tuple[Callable[..., ModelTokenizer], tuple[Path, tuple[str, ...]]]:
+        """Another process loads it anew from its folder."""
+        return load_tokenizer, self._source
 
     @property
     def vocabulary_size(self) -> int:
@@ -144,7 +151,7 @@ def load_tokenizer(model_dir: Path, added_tokens: Sequence[str] = ()) -> ModelTo
     backend.no_padding()
     _add_missing_tokens(backend, files)
     backend.add_special_tokens([AddedToken(text, special=True, normalized=False) for text in added_tokens])
-    return ModelTokenizer(backend, files, inexact_reason, added_tokens)
+    return ModelTokenizer(backend, files, inexact_reason, model_dir, added_tokens)
 
 
 def _add_missing_tokens(backend: Tokenizer, files: TokenizerFiles) -> None:

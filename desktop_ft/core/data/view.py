@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from desktop_ft.core.data.browse import rows_numbered
-from desktop_ft.core.data.fixes import DUPLICATES, EMPTY, MALFORMED, OVER_LENGTH, keep
+from desktop_ft.core.data.dataset import held_out_examples
+from desktop_ft.core.data.fixes import DUPLICATES, EMPTY, MALFORMED, OVER_LENGTH, REPAIRS, keep
 from desktop_ft.core.data.formats import AUTO, SAMPLED_ROWS, resolve_format
 from desktop_ft.core.data.read import Rows, malformed_row, read_rows
 from desktop_ft.core.data.records import Conversation, Example, Judged, Message, PlainText, Preference, PromptCompletion, Task
@@ -25,13 +26,13 @@ if TYPE_CHECKING:
 _MOST_CUT_TOKENS = 200
 """Of what is cut off, so much is shown."""
 
-_ROW_BY_ROW = frozenset({MALFORMED, EMPTY, OVER_LENGTH})
+_ROW_BY_ROW = frozenset({MALFORMED, EMPTY, OVER_LENGTH, *REPAIRS})
 """Fixes that look at each row by itself."""
 
 View = dict[str, object]
 
 
-def view_rows(
+def view_rows(  # noqa: PLR0913 (what a person may ask about a view)
     path: Path,
     tokenizer: ModelTokenizer,
     max_length: int | None,
@@ -43,6 +44,7 @@ def view_rows(
     fixes: Collection[str] = (),
     only: Collection[int] | None = None,
     objective: ObjectiveName | None = None,
+    eval_path: Path | None = None,
 ) -> list[View]:
     """The first rows as the trainer will see them.
 
@@ -57,6 +59,7 @@ def view_rows(
         fixes: What a run would leave out is not shown.
         only: 0-based indices of the rows to show; the others are passed over.
         objective: Whose trainer. None: that for which the file is made, such as a comparing one for pairs.
+        eval_path: The evaluation file, where the fixes leave out what stands in it too.
 
     Returns:
         Per row the shape that ``data view --json`` documents. Every row has ``row`` (its index), ``kind`` and ``is_left_out`` (whether
@@ -81,9 +84,10 @@ def view_rows(
     """
     first = read_rows(path, limit=SAMPLED_ROWS)
     detection = resolve_format(first.rows, format_name, columns or {})
+    apart = () if eval_path is None else held_out_examples(eval_path, format_name, columns or {}, fixes)
     viewer = _Viewer(tokenizer, max_length, assistant_only_loss, objective)
     for opened in _growing(path, first, rows, fixes, only):
-        kept = keep(opened, detection.format, detection.columns, fixes)
+        kept = keep(opened, detection.format, detection.columns, fixes, apart)
         if opened.is_complete and not kept.examples and kept.malformed:
             raise malformed_row(kept.malformed[0].number, kept.malformed[0].reason, path)
         views = _views(kept.examples, viewer, rows, fixes, only)

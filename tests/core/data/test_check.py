@@ -78,7 +78,7 @@ def test_the_documented_shape(tmp_path: Path) -> None:
     assert sum(histogram["counts"]) == lengths["num_examples"] == lengths["num_over"] == 51
     assert len(histogram["bin_edges"]) == len(histogram["counts"]) + 1
     finding = cast("list[dict[str, object]]", shown["findings"])[0]
-    assert set(finding) == {"code", "title", "message", "severity", "num_rows", "rows", "fix"}
+    assert set(finding) == {"code", "title", "message", "severity", "num_rows", "rows", "fix", "fixes"}
     assert (finding["code"], finding["num_rows"], finding["rows"]) == ("exact_duplicates", 1, [50])
 
 
