@@ -307,6 +307,10 @@ class NewRunModel(QObject):
         self._data_slot.drop()
         self.data_changed.emit()
 
+    def conversion_payload(self) -> dict[str, object] | None:
+        """The draft's data as `DataConversion` takes them; None where nothing is known of them."""
+        return None if self.data is None else self._data_payload(str(self.draft.get("data.train")))
+
     def _data_payload(self, source: str) -> dict[str, object]:
         draft = self.draft
         return {

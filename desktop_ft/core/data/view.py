@@ -46,7 +46,7 @@ def view_rows(  # noqa: PLR0913 (what a person may ask about a view)
     objective: ObjectiveName | None = None,
     eval_path: Path | None = None,
 ) -> list[View]:
-    """The first rows as the trainer will see them.
+    """The first rows as the trainer will see them; of answers with scores the first pair that is made of them.
 
     Args:
         path: The file.
@@ -149,7 +149,7 @@ class _Viewer:
         if not learnt:
             return None
         match learnt:
-            case (Preference(prompt, chosen, rejected) as pair,):
+            case (Preference(prompt, chosen, rejected) as pair, *_):
                 return self._pair(pair, prompt, chosen, rejected)
             case (Judged(prompt, chosen, _), Judged(_, rejected, _)):
                 return self._pair(Preference(prompt, chosen, rejected), prompt, chosen, rejected)

@@ -15,6 +15,7 @@ from desktop_ft.core.data.read import SUFFIXES
 from desktop_ft.core.data.signals import SIGNALS
 from desktop_ft.core.preflight import resolve_data
 from desktop_ft.jobs.column_preview import ColumnPreview
+from desktop_ft.jobs.data_conversion import DataConversion
 from desktop_ft.jobs.data_facts import DataFacts
 from desktop_ft.jobs.new_run_model import VIEW_ROWS, NewRunModel
 from desktop_ft.ui.kit.buttons import button
@@ -24,6 +25,7 @@ from desktop_ft.ui.kit.layout import VerticalScrollPage, column, frame, row
 from desktop_ft.ui.kit.text import ElidedLabel, Label, format_number, format_size
 from desktop_ft.ui.objective_words import learns_from
 from desktop_ft.ui.wizard.column_dialog import ColumnDialog, fitting_formats
+from desktop_ft.ui.wizard.convert_dialog import ConvertDialog
 from desktop_ft.ui.wizard.example_view import HEAD_EM, ExampleView
 from desktop_ft.ui.wizard.findings import FindingsView, rows_words
 from desktop_ft.ui.wizard.histogram import Histogram, Lengths
@@ -52,11 +54,13 @@ class SourceStrip(QFrame):
         words = Label(self.tr("For&mat"), tone="2")
         words.setBuddy(self.format)
         self.columns = button(self.tr("C&olumns…"))
+        self.convert = button(self.tr("Con&vert…"))
+        self.convert.setToolTip(self.tr("Convert or export: write the examples in another format"))
         self.demo = button(self.tr("&Demo data"), "flat")
         self.replace = button(self.tr("&Replace…"), "flat")
         names = column(self.name, self.facts, gap=1)
         left = row(IconLabel("file-text", "2", 20), (names, 1), gap=10)
-        right = row(words, self.format, self.columns, None, self.demo, self.replace, gap=8)
+        right = row(words, self.format, self.columns, self.convert, None, self.demo, self.replace, gap=8)
         self._line = row((left, 1), right, gap=8, pad=(12, 8, 8, 8))
         self._file_line, self._tools_line = left, right
         self.setLayout(self._line)
@@ -201,6 +205,7 @@ class DataPage(WizardPage):
         self._delay.timeout.connect(self.waiting.show)
         strip.format.activated.connect(self._on_format_chosen)
         strip.columns.clicked.connect(self._on_columns_clicked)
+        strip.convert.clicked.connect(self._on_convert_clicked)
         strip.demo.clicked.connect(self._on_demo_clicked)
         strip.replace.clicked.connect(self._on_replace_clicked)
         self.examples.all_requested.connect(self._show_first_rows)
@@ -214,7 +219,8 @@ class DataPage(WizardPage):
         self.strip.name.setText(self.tr("Demo data") if source == DEMO else path.name if path else self.tr("No file yet: drop one here"))
         self.waiting_words.setText(self.tr("Reading {0}").format(self.strip.name.text()))
         self.strip.demo.setVisible(source != DEMO)
-        self.strip.columns.setEnabled(facts is not None)
+        for tool in (self.strip.columns, self.strip.convert):
+            tool.setEnabled(facts is not None)
         detected = str(facts.report["format"]) if facts else ""
         self.strip.show_format(str(self.model.draft.get("data.format")), detected, fitting_formats(self.model.objective))
         size = format_size(path.stat().st_size) if path is not None and path.is_file() else ""
@@ -267,6 +273,17 @@ class DataPage(WizardPage):
         preview.setParent(dialog)
         if dialog.exec() == QDialog.DialogCode.Accepted:
             self.model.set_values({"data.format": dialog.format_name(), "data.columns": dialog.mapping()})
+        dialog.deleteLater()
+
+    def _on_convert_clicked(self) -> None:
+        payload = self.model.conversion_payload()
+        if payload is None:
+            return
+        conversion = DataConversion(payload)
+        conversion.crashed.connect(self.model.crashed)
+        dialog = ConvertDialog(Path(str(payload["path"])), conversion, self)
+        conversion.setParent(dialog)
+        dialog.exec()
         dialog.deleteLater()
 
     def _on_demo_clicked(self) -> None:

@@ -136,3 +136,19 @@ def test_only_what_is_shown_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert len(read) < SAMPLED_ROWS + 300
     left = view_rows(path, tokenizer, 64, 5, only=[5000, 5004], fixes=["drop_exact_duplicates"])
     assert left == found
+
+
+def test_of_scored_answers_the_first_pair_is_shown(tmp_path: Path) -> None:
+    tokenizer = load_tokenizer(make_model_dir(tmp_path / "model"))
+    path = tmp_path / "a.jsonl"
+    rows = [
+        {"prompt": "Hi", "responses": ["No", "Hello", "Hm"], "scores": [1, 3, 2]},
+        {"prompt": "Hi", "responses": ["a", "b"], "scores": [1, 1]},
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    (view,) = view_rows(path, tokenizer, 64, 5)
+    assert (view["kind"], view["row"]) == ("pair", 0)
+    said = [cast("Mapping[str, list[Mapping[str, str]]]", view[side])["messages"][-1]["content"] for side in ("chosen", "rejected")]
+    assert said == ["Hello", "Hm"]
+    assert [view["kind"] for view in view_rows(path, tokenizer, 64, 5, objective="sft")] == ["answer", "answer"]
+    assert [view["kind"] for view in view_rows(path, tokenizer, 64, 5, objective="kto")] == ["pair"]

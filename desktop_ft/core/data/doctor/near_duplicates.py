@@ -13,7 +13,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from desktop_ft.core.data.records import Conversation, Example, Judged, PlainText, Preference, PromptCompletion, Task
+from desktop_ft.core.data.records import Conversation, Example, Judged, PlainText, Preference, PromptCompletion, Ranked, Task
 
 if TYPE_CHECKING:
     import numpy as np
@@ -200,6 +200,8 @@ def _parts(example: Example) -> tuple[str, ...]:
             return _text(prompt), _text(chosen), _text(rejected)
         case Task(prompt, answer):
             return _text(prompt), answer or ""
+        case Ranked() as ranked:
+            return _text(ranked.prompt), *(_text(answer) for answer in ranked.in_order())
 
 
 def _text(part: object) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, cast
 
-from desktop_ft.core.data.records import Conversation, Example, Judged, Message, PlainText, Preference, PromptCompletion, Task
+from desktop_ft.core.data.records import Conversation, Example, Judged, Message, PlainText, Preference, PromptCompletion, Ranked, Task
 
 Part = str | tuple[Message, ...]
 Rewrite = Callable[[str], str]
@@ -65,6 +65,10 @@ def seen(example: Example) -> Seen:
         case Task(prompt, answer):
             task = _of_parts(prompt, ())
             return replace(task, asked=(*task.asked, answer) if answer else task.asked)
+        case Ranked() as ranked:
+            best, *others = ranked.in_order()
+            one = _of_parts(ranked.prompt, best)
+            return replace(one, rejected=tuple(text for other in others for text in _said(other)))
 
 
 def rewritten(example: Example, rewrite: Rewrite) -> Example:
@@ -82,6 +86,8 @@ def rewritten(example: Example, rewrite: Rewrite) -> Example:
             made = Judged(_part(prompt, rewrite), _part(completion, rewrite), is_good)
         case Task(prompt, answer):
             made = Task(_part(prompt, rewrite), None if answer is None else rewrite(answer))
+        case Ranked(prompt, answers, scores):
+            made = Ranked(_part(prompt, rewrite), tuple(_part(answer, rewrite) for answer in answers), scores)
     return example if made == example else made
 
 
@@ -100,6 +106,10 @@ def turns_of(example: Example) -> list[tuple[str, str]]:
             return [*_named("prompt", prompt), *_named("good" if is_good else "bad", completion, by_side=True)]
         case Task(prompt, answer):
             return [*_named("prompt", prompt), *([("answer", answer)] if answer is not None else [])]
+        case Ranked() as ranked:
+            best, *others = ranked.in_order()
+            worse = [turn for other in others for turn in _named("rejected", other, by_side=True)]
+            return [*_named("prompt", ranked.prompt), *_named("chosen", best, by_side=True), *worse]
 
 
 def calls_of(message: Message) -> tuple[object, ...]:
