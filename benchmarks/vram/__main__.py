@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.vram.archive import ROOT, Row, read_archive, read_rows
-from benchmarks.vram.cases import Case, from_json
+from benchmarks.vram.cases import ANY_CARD, Case, from_json
 from benchmarks.vram.child import Place, prepare, work
 from benchmarks.vram.machine import Card, allocator, versions
 from benchmarks.vram.matrix import matrix, tiny_matrix
 from benchmarks.vram.modes import capped_cases, fits_result, ppo_cases, ppo_ratios, probe_cases, saving_cases, saving_results
 from benchmarks.vram.pool import CONSOLE_FILE, Pool, Process, append, fork, spawn
 from benchmarks.vram.warm import quieten, warm_up
+from desktop_ft.core.device import DeviceFacts
 
 GIB: Final = 1 << 30
 NUM_FITS: Final = 36
@@ -82,12 +83,12 @@ def run(chosen: argparse.Namespace) -> int:
     card = Card()
     if not card.is_cuda and not chosen.tiny and not chosen.list:
         raise SystemExit("There is no NVIDIA card; --tiny measures resident memory with the smallest shape.")
+    facts = card.device.facts() if card.is_cuda or chosen.tiny else ANY_CARD
     out: Path = chosen.out / ROWS_FILE
     files = [file for file in (*chosen.skip_done, out) if file.is_file()]
     known = read_rows(files, keeps_last=True)
     done = {row.id for row in known if row.outcome in ("completed", "out_of_memory")}
-    queue = [case for case in named(_cases(chosen, card, known)) if case.id not in done and chosen.only in case.id]
-    facts = card.device.facts()
+    queue = [case for case in named(_cases(chosen, facts, known)) if case.id not in done and chosen.only in case.id]
     thought = sum(case.seconds(facts) for case in queue)
     print(
         f"{card.device.name}: {len(queue)} cases to measure, about {thought:.0f} s one after the other; {len(done)} are there", flush=True
@@ -108,20 +109,20 @@ def run(chosen: argparse.Namespace) -> int:
                 known.append(row)
                 _tell(row)
             tried = {case.id for case in queue}
-            queue = [case for case in named(_cases(chosen, card, known)) if case.id not in tried | done and chosen.only in case.id]
+            queue = [case for case in named(_cases(chosen, facts, known)) if case.id not in tried | done and chosen.only in case.id]
     card.close()
     print(f"{time.monotonic() - began:.0f} s", flush=True)
     return summary(read_rows([out], keeps_last=True)) if out.is_file() else 0
 
 
-def _cases(chosen: argparse.Namespace, card: Card, known: Sequence[Row]) -> list[Case]:
+def _cases(chosen: argparse.Namespace, facts: DeviceFacts, known: Sequence[Row]) -> list[Case]:
     whole = tiny_matrix() if chosen.tiny else matrix()
     match chosen.command:
         case "fits":
             probes = named(probe_cases(whole, NUM_FITS))
             return [*probes, *capped_cases(probes, known)]
         case "savings":
-            return saving_cases(card.device.facts())
+            return saving_cases(facts)
         case "ppo":
             return ppo_cases()
         case _:

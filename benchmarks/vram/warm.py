@@ -31,6 +31,9 @@ def warm_up(place: Place, capability: tuple[int, int] | None) -> bool:
         place: Where the trial writes.
         capability: The card's compute capability as the driver has it.
     """
+    import torch
+
+    torch.set_num_threads(1)  # GNU's OpenMP hangs in a forked child whose parent used its threads
     with _answering(capability):
         importlib.import_module("desktop_ft.engine.train")
         for name in TRAINERS:
