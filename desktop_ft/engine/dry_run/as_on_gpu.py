@@ -137,15 +137,17 @@ def _unpacking() -> Iterator[Replacement]:
         from bitsandbytes import functional
     except ImportError:
         return
+    from peft.tuners.lora import dora, layer, variants
     from peft.utils import integrations
 
-    unpack = cast("Callable[..., Any]", integrations.dequantize_bnb_weight)
+    unpack = integrations.dequantize_module_weight
 
-    def unpacked(weight: torch.nn.Parameter, state: Any = None) -> Any:  # noqa: ANN401 - as PEFT
-        packed = getattr(weight, "quant_state", None)
-        return unpack(weight, state) if packed is None else functional.dequantize_4bit(weight.data, packed)
+    def unpacked(module: torch.nn.Module) -> Any:  # noqa: ANN401 - as PEFT
+        packed = getattr(module.weight, "quant_state", None)
+        return unpack(module) if packed is None else functional.dequantize_4bit(cast("torch.Tensor", module.weight).data, packed)
 
-    yield integrations, "dequantize_bnb_weight", unpacked
+    for room in (dora, layer, variants, integrations):
+        yield room, "dequantize_module_weight", unpacked
 
 
 def _paged_states(tape: Tape) -> Iterator[Replacement]:
@@ -208,7 +210,7 @@ def _apply(self: torch.nn.Module, fn: Callable[[torch.Tensor], torch.Tensor], re
 
 
 def _made_list(shape: Sequence[int]) -> Any:  # noqa: ANN401 - as deep as the shape
-    return cast("Any", _made_array(shape).tolist()) if shape else 1
+    return _made_array(shape).tolist() if shape else 1
 
 
 def _made_array(shape: Sequence[int]) -> np.ndarray[Any, Any]:
