@@ -247,6 +247,8 @@ _HALF: Final = (torch.bfloat16, torch.float16)
 
 def _autocast_promotions() -> Iterator[Replacement]:
     """Under autocast these functions compute in float32, as on CUDA."""
+    is_enabled = torch.is_autocast_enabled
+    yield torch, "is_autocast_enabled", lambda device_type="cpu": is_enabled(device_type)  # asked without a device it is CUDA that is meant
     for place, names in ((torch, _FLOAT32_NAMES), (torch.Tensor, _FLOAT32_NAMES), (torch.nn.functional, _FLOAT32_LOSSES)):
         for name in names:
             function = getattr(place, name, None)
