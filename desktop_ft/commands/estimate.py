@@ -134,6 +134,8 @@ def _show_exact(done: DryRunDone, device: DeviceFacts) -> None:
         f"Exact: {size_words(done.total_bytes)}, of which {size_words(done.allocated_bytes)} in tensors; the peak is in: {done.phase}. "
         f"{_VERDICTS[exact_verdict(done, device.free_bytes)]}"
     )
+    if done.holes_bytes:
+        say(f"Rows of different lengths can add up to {size_words(done.holes_bytes)} in a long run.")
     say(f"From {done.num_layers_run} of {done.num_layers} blocks in {done.seconds:.1f} s with {done.versions}. {done.modelled}")
 
 

@@ -286,6 +286,7 @@ class DryRunDone(Event):
         allocated_bytes: Held by tensors at the peak.
         reserved_bytes: Taken from the driver by torch's allocator; as ``allocated_bytes`` on a CPU.
         paged_bytes: Optimizer states that lie past torch's allocator and can move to the host.
+        holes_bytes: What rows of different lengths may add to the total in a long run, as the allocator keeps blocks of every size.
         terms: Bytes by part, under the names of the closed estimate; they add up to the total.
         phase: The part of a step that needs most.
         num_layers: Blocks of the model.
@@ -299,6 +300,7 @@ class DryRunDone(Event):
     allocated_bytes: int
     reserved_bytes: int
     paged_bytes: int = 0
+    holes_bytes: int = 0
     terms: Mapping[str, float] = dataclasses.field(default_factory=dict[str, float])
     phase: str = ""
     seconds: float = 0.0

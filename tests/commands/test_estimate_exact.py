@@ -12,6 +12,7 @@ from desktop_ft.commands import estimate
 from desktop_ft.commands.follow import Followed, Listener
 from desktop_ft.core.events import DryRunDone
 from desktop_ft.core.job import DryRunRequest, JobDir, read_job
+from desktop_ft.core.memory.dry_run import exact_json
 from desktop_ft.core.workspace import default_workspace
 from tests.commands.conftest import Run
 
@@ -43,8 +44,8 @@ def test_total_parts_and_verdict_are_those_of_the_exact_estimate(desktop_ft: Run
     result = desktop_ft("estimate", "demo", "--gpu", "RTX 4090", "--exact", "--json")
     assert result.status == 0
     assert (result.json["total_bytes"], result.json["verdict"]) == (3 * GIB, "fits")
-    assert result.json["exact"]["terms"] == {"cuda_context": GIB, "weights": 2 * GIB}
-    assert result.json["exact"]["num_layers_run"] == 4
+    assert result.json["exact"] == exact_json(DONE)
+    assert exact_json(DONE)["terms"] == {"cuda_context": GIB, "weights": 2 * GIB}
     assert "suggestions" in result.json
     assert (asked[0].device_kind, "4090" in asked[0].device_name) == ("cuda", True)
     assert list((default_workspace().home / "jobs").glob("dry_run-*")) == []
@@ -58,7 +59,7 @@ def test_a_model_that_the_arithmetic_does_not_know_has_the_exact_estimate_alone(
     config = tmp_path / "novel" / "config.json"
     config.parent.mkdir()
     config.write_text(json.dumps({"model_type": "novel", "architectures": ["NovelForCausalLM"]}), encoding="utf-8")
-    assert desktop_ft("estimate", config, "--json").json["error"]["code"] == "model_architecture_unknown"
+    assert "model_architecture_unknown" in str(desktop_ft("estimate", config, "--json").json["error"])
     result = desktop_ft("estimate", config, "--exact", "--json", "--gpu", "RTX 4090")
     assert set(result.json) == {"total_bytes", "terms", "device_free_bytes", "verdict", "exact"}
     assert len(asked) == 1

@@ -137,15 +137,17 @@ def _unpacking() -> Iterator[Replacement]:
         from bitsandbytes import functional
     except ImportError:
         return
+    from peft.tuners.lora import dora, layer, variants
     from peft.utils import integrations
 
-    unpack = cast("Callable[..., Any]", integrations.dequantize_bnb_weight)
+    unpack = integrations.dequantize_module_weight
 
-    def unpacked(weight: torch.nn.Parameter, state: Any = None) -> Any:  # noqa: ANN401 - as PEFT
-        packed = getattr(weight, "quant_state", None)
-        return unpack(weight, state) if packed is None else functional.dequantize_4bit(weight.data, packed)
+    def unpacked(module: torch.nn.Module) -> Any:  # noqa: ANN401 - as PEFT
+        packed = getattr(module.weight, "quant_state", None)
+        return unpack(module) if packed is None else functional.dequantize_4bit(cast("torch.Tensor", module.weight).data, packed)
 
-    yield integrations, "dequantize_bnb_weight", unpacked
+    for room in (dora, layer, variants, integrations):
+        yield room, "dequantize_module_weight", unpacked
 
 
 def _paged_states(tape: Tape) -> Iterator[Replacement]:
@@ -245,6 +247,8 @@ _HALF: Final = (torch.bfloat16, torch.float16)
 
 def _autocast_promotions() -> Iterator[Replacement]:
     """Under autocast these functions compute in float32, as on CUDA."""
+    is_enabled = torch.is_autocast_enabled
+    yield torch, "is_autocast_enabled", lambda device_type="cpu": is_enabled(device_type)  # asked without a device it is CUDA that is meant
     for place, names in ((torch, _FLOAT32_NAMES), (torch.Tensor, _FLOAT32_NAMES), (torch.nn.functional, _FLOAT32_LOSSES)):
         for name in names:
             function = getattr(place, name, None)

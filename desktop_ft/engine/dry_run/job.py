@@ -22,6 +22,7 @@ from desktop_ft.core.events import DryRunDone
 from desktop_ft.core.job import DryRunRequest, JobDir
 from desktop_ft.core.memory import TERM_KEYS, changed_config, choose
 from desktop_ft.core.memory.allocator import Alloc, Begin, Free, TraceEvent, replay
+from desktop_ft.core.memory.dry_run import HOLES_SHARE
 from desktop_ft.core.memory.objectives import rows_per_example
 from desktop_ft.core.memory.plan import has_flash_attention, has_triton
 from desktop_ft.core.memory.terms import CPU_PROCESS_BYTES, cublas_workspace_bytes, known_context_bytes
@@ -55,6 +56,7 @@ class Exact:
     kinds: Mapping[str, int]
     phase: str
     depth: Depth
+    holes: int = 0
 
 
 def estimate_exactly(job: JobDir, request: DryRunRequest, work: JobWork) -> None:
@@ -135,7 +137,9 @@ def exact_of(
         traced = trace(work, depth, leave)
     except (DataDependentOutputException, DynamicOutputShapeException, UnsupportedFakeTensorException) as error:
         raise _needs_content(info.architecture, error) from error
-    return _replayed(traced, depth, device, expandable_segments=request.expandable_segments)
+    found = _replayed(traced, depth, device, expandable_segments=request.expandable_segments)
+    has_holes = is_padded and device.kind != "cpu" and not request.expandable_segments
+    return replace(found, holes=_holes(found)) if has_holes else found
 
 
 def _has_many_rows(config: RunConfig) -> bool:
@@ -240,6 +244,12 @@ def _replayed(traced: Traced, depth: Depth, device: DeviceFacts, *, expandable_s
     return Exact(played.peak.allocated, reserved, traced.outside_bytes, at_peak, phase, depth)
 
 
+def _holes(exact: Exact) -> int:
+    """What rows of different lengths may add beyond what a few steps have shown."""
+    moving = exact.kinds.get("activations", 0) + exact.kinds.get("logits", 0)
+    return max(0, round(HOLES_SHARE * moving) - (exact.reserved - exact.allocated))
+
+
 def _at_peak(events: Sequence[TraceEvent], kinds: Mapping[int, str]) -> tuple[dict[str, int], str]:
     """What is held at the peak, by what it is for, and the phase; what has no name is activations."""
     held: dict[int, int] = {}
@@ -286,6 +296,7 @@ def _answer(exact: Exact, device: DeviceFacts, seconds: float, notes: Sequence[s
         allocated_bytes=exact.allocated,
         reserved_bytes=exact.reserved,
         paged_bytes=exact.paged,
+        holes_bytes=exact.holes,
         terms=terms,
         phase=exact.phase,
         seconds=seconds,

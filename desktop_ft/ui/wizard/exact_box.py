@@ -9,7 +9,7 @@ from desktop_ft.jobs.dry_run import DryRunModel
 from desktop_ft.jobs.new_run_model import NewRunModel
 from desktop_ft.ui.kit.buttons import button
 from desktop_ft.ui.kit.layout import column, row
-from desktop_ft.ui.kit.text import Label, format_duration, format_gib, format_number, number_label
+from desktop_ft.ui.kit.text import GIB, Label, format_duration, format_gib, format_number, number_label
 
 
 class ExactBox(QWidget):
@@ -72,4 +72,7 @@ class ExactBox(QWidget):
         took = self.tr("From {0} of {1} blocks in {2}.").format(
             format_number(done.num_layers_run), format_number(done.num_layers), format_duration(done.seconds)
         )
-        return f"{verdict} {took}"
+        holes = (
+            self.tr("Rows of different lengths can add {0}.").format(format_gib(done.holes_bytes)) if done.holes_bytes >= GIB // 20 else ""
+        )
+        return " ".join(filter(None, (verdict, holes, took)))

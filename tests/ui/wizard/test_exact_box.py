@@ -17,7 +17,9 @@ from tests.ui.wizard.conftest import NARROW, MakeWizard, is_quiet
 from tests.ui.wizard.stand_ins import write_model
 
 GIB = 1 << 30
-DONE = DryRunDone(total_bytes=2 * GIB, allocated_bytes=GIB, reserved_bytes=GIB, num_layers=32, num_layers_run=4, seconds=3.0)
+DONE = DryRunDone(
+    total_bytes=2 * GIB, allocated_bytes=GIB, reserved_bytes=GIB, num_layers=32, num_layers_run=4, seconds=3.0, holes_bytes=GIB
+)
 
 
 @pytest.fixture
@@ -47,7 +49,7 @@ def test_the_number_is_shown_until_a_setting_changes(make_wizard: MakeWizard, jo
     assert request.device_name == wizard.model.device.name
     jobs[0].fold([DONE, RunFinished(status="completed")])
     assert box.number.text().startswith("2.00")
-    assert "4 of 32 blocks" in box.detail.text()
+    assert box.detail.text() == "It fits. Rows of different lengths can add 1.0 GiB. From 4 of 32 blocks in 3 s."
     assert not jobs[0].folder.exists()
     QApplication.processEvents()
     assert clipped_texts(box) == []
