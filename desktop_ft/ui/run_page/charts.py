@@ -133,6 +133,9 @@ class Charts(QWidget):
         self.grad_norm.add_series("norm", self.tr("gradient norm"), colour=4, style="smoothed")
         self.memory.add_series("memory", self.tr("memory"), colour=3)
         self.memory.add_series("seen", self.tr("in use"), colour=0, dash=1)
+        self.memory.setToolTip(
+            self.tr("Solid: the peak that the engine reserved. Dashed: what its process was seen to hold. Band: what was predicted.")
+        )
 
     def _new_slider(self) -> QSlider:
         slider = QSlider(Qt.Orientation.Horizontal)

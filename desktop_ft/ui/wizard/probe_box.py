@@ -152,7 +152,9 @@ def correction_words(correction: Correction) -> str:
     if correction.basis == "context":
         return QCoreApplication.translate("ProbeBox", "The CUDA context was measured on this card: {0}.").format(share)
     if correction.basis == "exact":
-        words = QCoreApplication.translate("ProbeBox", "The estimate is what this very run took when it was measured on this device: {0}.")
+        words = QCoreApplication.translate(
+            "ProbeBox", "The estimate is what this very run took when it was measured on this device: {0} against the formulas."
+        )
         return words.format(share)
     if correction.num_measurements == 1:
         return QCoreApplication.translate("ProbeBox", "Corrected by 1 measurement on this device: {0}.").format(share)
