@@ -14,7 +14,9 @@ from desktop_ft.core.config import DEMO, RunConfig, validate
 from desktop_ft.core.config.defaults import with_defaults
 from desktop_ft.core.device import DeviceFacts
 from desktop_ft.core.errors import DesktopFtError
-from desktop_ft.core.memory import MemoryEstimate, estimate
+from desktop_ft.core.memory import MemoryEstimate, Situation, estimate_in
+from desktop_ft.core.memory.limits import Limits, limits
+from desktop_ft.core.memory.suggestions import Suggestion
 from desktop_ft.core.models import ModelInfo, model_from_config, read_model, resolve_model
 
 _NO_WEIGHTS: Final = {"model_no_weights", "model_shard_missing", "tokenizer_missing"}
@@ -27,6 +29,9 @@ def estimate_memory(
     overrides: SetOption = None,
     gpu: Annotated[str | None, typer.Option(metavar="NAME", help="For a card that is not here, such as 'RTX 4090'.")] = None,
     gpu_memory: Annotated[str | None, typer.Option(metavar="SIZE", help="For a card with this memory, such as 24GiB.")] = None,
+    with_limits: Annotated[
+        bool, typer.Option("--limits", help="Say also how long examples may be, and how large a model, on this card.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Say how much memory a run will need, before it starts.
@@ -35,11 +40,15 @@ def estimate_memory(
     """
     config, model = _read_target(target, overrides)
     device = _device(gpu, gpu_memory)
-    result = estimate(config, model, device)
+    situation = Situation(model, device)
+    result = estimate_in(config, situation)
+    found = limits(config, situation) if with_limits else None
     if as_json:
-        print_json(result.to_json())
-    else:
-        _show(config, model, device, result)
+        print_json({**result.to_json(), **({"limits": found.to_json()} if found else {})})
+        return
+    _show(config, model, device, result)
+    if found is not None:
+        _show_limits(config, found)
 
 
 def _read_target(target: str, overrides: list[str] | None) -> tuple[RunConfig, ModelInfo]:
@@ -98,5 +107,23 @@ def _show(config: RunConfig, model: ModelInfo, device: DeviceFacts, result: Memo
     say(f"between {size_words(result.low_bytes)} and {size_words(result.high_bytes)}; {size_words(result.free_bytes)} are free")
     say(_VERDICTS[result.verdict])
     for suggestion in result.suggestions:
-        changes = " ".join(f"--set {path}={value}" for path, value in suggestion.set.items())
-        say(f"  {suggestion.title}: saves {size_words(suggestion.saves_bytes)}, {suggestion.slowdown:.2f} x the time  ({changes})")
+        say(f"  {suggestion.title}: saves {size_words(suggestion.saves_bytes)}, {_price(suggestion)}")
+    if result.faster:
+        say(f"{size_words(result.free_bytes - result.total_bytes)} are left over; they could be spent on:")
+    for suggestion in result.faster:
+        say(f"  {suggestion.title}: takes {size_words(-suggestion.saves_bytes)}, {_price(suggestion)}")
+
+
+def _price(suggestion: Suggestion) -> str:
+    changes = " ".join(f"--set {path}={value}" for path, value in suggestion.set.items())
+    return f"{suggestion.slowdown:.2f} x the time  ({changes})"
+
+
+def _show_limits(config: RunConfig, found: Limits) -> None:
+    if not found.longest_context:
+        say("Not even the shortest examples fit with these settings.")
+    else:
+        end = ", which is as far as the model reads" if found.context_is_the_models else ""
+        say(f"Longest examples that fit: {found.longest_context:,} tokens{end}.")
+    largest = f"{found.largest_model}, of the well-known ones" if found.largest_model else "none of the well-known ones"
+    say(f"Largest model that fits with examples of {config.data.max_length:,} tokens: {largest}.")

@@ -20,7 +20,7 @@ from desktop_ft.core.config.objectives import ObjectiveName
 from desktop_ft.core.demo import DEMO_NAME, demo_draft, demo_values
 from desktop_ft.core.device import DeviceFacts
 from desktop_ft.core.errors import ConfigError, DesktopFtError, Problem
-from desktop_ft.core.memory import MemoryEstimate, changed_config, estimate
+from desktop_ft.core.memory import MemoryEstimate, Situation, changed_config, estimate_in
 from desktop_ft.core.models import ModelInfo, read_model, resolve_model
 from desktop_ft.core.preflight import resolve_data
 from desktop_ft.core.presets import Preset
@@ -363,7 +363,13 @@ class NewRunModel(QObject):
             config = changed_config(self.workable, changes)
         except ConfigError:
             return None
-        return estimate(config, self.model, self.device, self.data.longest if self.data else None)
+        return estimate_in(config, self.situation, is_brief=True)
+
+    @property
+    def situation(self) -> Situation:
+        """What an estimate depends on besides the settings."""
+        assert self.model is not None, "there is no estimate without a model"
+        return Situation(self.model, self.device, lengths=self.data.row_lengths if self.data else None)
 
     def _find_workable(self) -> RunConfig | None:
         if not self.all_problems:
@@ -388,7 +394,7 @@ class NewRunModel(QObject):
             num_train, num_eval = self.num_examples
             self.resolved = resolve(config, self.model, self.device, max(num_train, 1), num_eval, longest)
             try:
-                self.estimate = estimate(config, self.model, self.device, longest)
+                self.estimate = estimate_in(config, self.situation)
             except DesktopFtError as error:
                 self.estimate_error = error
             over_length = self.data.num_rows_of("over_length") if self.data else 0

@@ -76,9 +76,7 @@ def choose(
         reasons["model.attention"] = "PyTorch's fused attention: the fastest that needs nothing installed."
         if model.shape is not None and model.shape.family.soft_capped:
             attention = "eager"
-            reasons["model.attention"] = (
-                "Plain attention: this model caps its scores with a tanh, which fused attention lacks."
-            )
+            reasons["model.attention"] = "Plain attention: this model caps its scores with a tanh, which fused attention lacks."
     if packing == "auto":
         packing = False
         reasons["data.packing"] = "Off, as in TRL: with this attention, packed rows would need a mask as large as their length squared."
