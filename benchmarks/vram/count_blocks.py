@@ -19,7 +19,7 @@ import sys
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal, cast
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
@@ -34,7 +34,7 @@ from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from desktop_ft.core.memory.activations import block_bytes, kept_bytes
-from desktop_ft.core.memory.plan import Plan, linears
+from desktop_ft.core.memory.plan import Dtype, Plan, linears
 from desktop_ft.core.model_shape import read_model_shape
 from desktop_ft.engine.methods.dora import make_lean
 
@@ -127,7 +127,8 @@ class Live(TorchDispatchMode):
 
     def leave_out(self, model: torch.nn.Module) -> None:
         """Count no weights."""
-        self._outside = {tensor.untyped_storage()._cdata for tensor in (*model.parameters(), *model.buffers())}
+        for tensor in (*model.parameters(), *model.buffers()):
+            self._outside.add(tensor.untyped_storage()._cdata)  # pyright: ignore[reportPrivateUsage]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
@@ -138,7 +139,7 @@ class Live(TorchDispatchMode):
         return result
 
     def _add(self, storage: torch.UntypedStorage) -> None:
-        key = storage._cdata
+        key = storage._cdata  # pyright: ignore[reportPrivateUsage] - torch has no other name for a storage
         if key in self._sizes or key in self._outside:
             return
         size = -(-storage.nbytes() // 512) * 512
@@ -156,15 +157,15 @@ class Case:
 
     name: str
     model_type: str = "llama"
-    method: str = "lora"
+    method: Literal["lora", "qlora", "full"] = "lora"
     sizes: dict[str, Any] = field(default_factory=dict)
     rank: int = 16
     targets: str = "all-linear"
     use_dora: bool = False
     lean: bool = False
     dropout: float = 0.0
-    attention: str = "sdpa"
-    dtype: str = "bfloat16"
+    attention: Literal["sdpa", "eager"] = "sdpa"
+    dtype: Dtype = "bfloat16"
     mixed: bool = False
 
 
@@ -179,11 +180,12 @@ class Count:
 WIDE: Final = {"hidden_size": 1024, "num_attention_heads": 16, "num_key_value_heads": 4, "intermediate_size": 3584}
 FAMILIES: Final = ("llama", "qwen2", "qwen3", "mistral", "gemma", "gemma3_text", "phi3", "olmo", "olmo2", "smollm3", "granite")
 SPARSE: Final = ("mixtral", "qwen3_moe", "qwen2_moe", "olmoe")
+METHODS: Final[tuple[Literal["full", "lora", "qlora"], ...]] = ("full", "lora", "qlora")
 CASES: Final = (
-    *(Case(f"{family}, {method}", family, method) for family in FAMILIES for method in ("full", "lora", "qlora")),
-    *(Case(f"gemma2, {method}, eager", "gemma2", method, attention="eager") for method in ("full", "lora", "qlora")),
-    *(Case(f"llama, {method}, eager", "llama", method, attention="eager") for method in ("full", "lora", "qlora")),
-    *(Case(f"{family}, {method}", family, method) for family in SPARSE for method in ("full", "lora", "qlora")),
+    *(Case(f"{family}, {method}", family, method) for family in FAMILIES for method in METHODS),
+    *(Case(f"gemma2, {method}, eager", "gemma2", method, attention="eager") for method in METHODS),
+    *(Case(f"llama, {method}, eager", "llama", method, attention="eager") for method in METHODS),
+    *(Case(f"{family}, {method}", family, method) for family in SPARSE for method in METHODS),
     Case("llama, lora, attention", targets="attention"),
     Case("llama, qlora, attention", method="qlora", targets="attention"),
     Case("qwen3_moe, lora, attention", "qwen3_moe", targets="attention"),
@@ -236,8 +238,8 @@ def build(case: Case, num_layers: int, *, checkpointing: bool) -> PreTrainedMode
     ALL_ATTENTION_FUNCTIONS.register("counted", _flash)
     ALL_MASK_ATTENTION_FUNCTIONS.register("counted", lambda *args, **kwargs: None)
     values = config_of(case)
-    config = AutoConfig.for_model(**{**values, "num_hidden_layers": num_layers})
-    config._attn_implementation = "eager" if case.attention == "eager" else "counted"
+    config = AutoConfig.for_model(**cast("Any", {**values, "num_hidden_layers": num_layers}))
+    setattr(config, "_attn_implementation", "eager" if case.attention == "eager" else "counted")  # noqa: B010 - how transformers names it
     config.use_cache = False
     dtype = torch.float32 if case.mixed else getattr(torch, case.dtype)
     with torch.device("meta"):

@@ -17,8 +17,11 @@ from desktop_ft.core.config.defaults import with_defaults
 from desktop_ft.core.device import DeviceFacts
 from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.core.events import DryRunDone
-from desktop_ft.core.memory.corrections import Corrected, estimate_here
+from desktop_ft.core.memory import Situation
+from desktop_ft.core.memory.corrections import Corrected, estimate_here_in
 from desktop_ft.core.memory.dry_run import create_dry_run, exact_json, exact_verdict
+from desktop_ft.core.memory.limits import Limits, limits
+from desktop_ft.core.memory.suggestions import Suggestion
 from desktop_ft.core.models import ModelInfo, model_from_config, read_model, resolve_model
 from desktop_ft.core.workspace import default_workspace
 
@@ -33,6 +36,9 @@ def estimate_memory(
     gpu: Annotated[str | None, typer.Option(metavar="NAME", help="For a card that is not here, such as 'RTX 4090'.")] = None,
     gpu_memory: Annotated[str | None, typer.Option(metavar="SIZE", help="For a card with this memory, such as 24GiB.")] = None,
     exact: Annotated[bool, typer.Option("--exact", help="Take two steps of this very run without weights; some seconds.")] = False,
+    with_limits: Annotated[
+        bool, typer.Option("--limits", help="Say also how long examples may be, and how large a model, on this card.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Say how much memory a run will need, before it starts.
@@ -42,15 +48,19 @@ def estimate_memory(
     """
     config, model = _read_target(target, overrides)
     device = _device(gpu, gpu_memory)
-    result = _estimate(config, model, device, may_be_unknown=exact)
+    situation = Situation(model, device)
+    result = _estimate(config, situation, may_be_unknown=exact)
     if result is not None and result.note:
         note(result.note)
+    found = limits(config, situation) if with_limits and result is not None else None
     done = _compute_exactly(config, device, as_json=as_json) if exact else None
     if as_json:
-        print_json(_json(result, done, device))
+        print_json({**_json(result, done, device), **({"limits": found.to_json()} if found else {})})
         return
     if result is not None:
         _show(config, model, device, result)
+    if found is not None:
+        _show_limits(config, found)
     if done is not None:
         _show_exact(done, device)
 
@@ -96,9 +106,9 @@ def _device(gpu: str | None, gpu_memory: str | None) -> DeviceFacts:
     return replace(known_gpu(gpu), total_bytes=num_bytes, free_bytes=num_bytes)
 
 
-def _estimate(config: RunConfig, model: ModelInfo, device: DeviceFacts, *, may_be_unknown: bool) -> Corrected | None:
+def _estimate(config: RunConfig, situation: Situation, *, may_be_unknown: bool) -> Corrected | None:
     try:
-        return estimate_here(config, model, device)
+        return estimate_here_in(config, situation)
     except DesktopFtError as error:
         if may_be_unknown and error.code == "model_architecture_unknown":
             return None
@@ -157,5 +167,23 @@ def _show(config: RunConfig, model: ModelInfo, device: DeviceFacts, found: Corre
         say(f"{found.correction.words()}: {found.correction.share:+.1%}")
     say(_VERDICTS[result.verdict])
     for suggestion in result.suggestions:
-        changes = " ".join(f"--set {path}={value}" for path, value in suggestion.set.items())
-        say(f"  {suggestion.title}: saves {size_words(suggestion.saves_bytes)}, {suggestion.slowdown:.2f} x the time  ({changes})")
+        say(f"  {suggestion.title}: saves {size_words(suggestion.saves_bytes)}, {_price(suggestion)}")
+    if result.faster:
+        say(f"{size_words(result.free_bytes - result.total_bytes)} are left over; they could be spent on:")
+    for suggestion in result.faster:
+        say(f"  {suggestion.title}: takes {size_words(-suggestion.saves_bytes)}, {_price(suggestion)}")
+
+
+def _price(suggestion: Suggestion) -> str:
+    changes = " ".join(f"--set {path}={value}" for path, value in suggestion.set.items())
+    return f"{suggestion.slowdown:.2f} x the time  ({changes})"
+
+
+def _show_limits(config: RunConfig, found: Limits) -> None:
+    if not found.longest_context:
+        say("Not even the shortest examples fit with these settings.")
+    else:
+        end = ", which is as far as the model reads" if found.context_is_the_models else ""
+        say(f"Longest examples that fit: {found.longest_context:,} tokens{end}.")
+    largest = f"{found.largest_model}, of the well-known ones" if found.largest_model else "none of the well-known ones"
+    say(f"Largest model that fits with examples of {config.data.max_length:,} tokens: {largest}.")

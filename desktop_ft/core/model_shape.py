@@ -256,8 +256,8 @@ def unknown_architecture(why: str) -> DesktopFtError:
         "model_architecture_unknown",
         "The memory cannot be predicted for this model",
         f"The estimate does not know this architecture: {why}.",
-        "You can still train it: begin with a small micro-batch and watch the memory; or choose a Llama, Qwen, Mistral, Gemma, Phi or "
-        "OLMo model.",
+        "Let it be computed from the model's own code (desktop-ft estimate RUN.yaml --exact); or train it all the same: begin with a small "
+        "micro-batch and watch the memory.",
     )
 
 

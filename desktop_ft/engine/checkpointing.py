@@ -41,6 +41,6 @@ def checkpoint_as_stated(training: TrainingConfig, model: PreTrainedModel) -> No
         )
 
     def enable(self: PreTrainedModel, kwargs: Mapping[str, object] | None = None, *_: object, **__: object) -> None:
-        PreTrainedModel._activation_checkpointing_enable(self, kwargs, every, offload)
+        PreTrainedModel._activation_checkpointing_enable(self, kwargs, every, offload)  # pyright: ignore[reportPrivateUsage]
 
     cast("torch.nn.Module", model).__dict__["_activation_checkpointing_enable"] = types.MethodType(enable, model)

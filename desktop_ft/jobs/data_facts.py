@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
+from desktop_ft.core.memory.row_lengths import RowLengths
+
 
 @dataclass(frozen=True)
 class DataFacts:
@@ -47,6 +49,11 @@ class DataFacts:
     def dropped(self) -> Mapping[str, int]:
         """Rows that the fixes left out, by fix."""
         return cast("Mapping[str, int]", self.report["dropped"])
+
+    @property
+    def row_lengths(self) -> RowLengths | None:
+        """Tokens of the rows; None without a tokenizer."""
+        return RowLengths.from_facts(cast("Mapping[str, object]", self.report.get("lengths") or {}))
 
     @property
     def longest(self) -> int | None:

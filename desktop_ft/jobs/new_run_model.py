@@ -20,8 +20,8 @@ from desktop_ft.core.config.objectives import ObjectiveName
 from desktop_ft.core.demo import DEMO_NAME, demo_draft, demo_values
 from desktop_ft.core.device import DeviceFacts
 from desktop_ft.core.errors import ConfigError, DesktopFtError, Problem
-from desktop_ft.core.memory import MemoryEstimate, changed_config
-from desktop_ft.core.memory.corrections import Correction, estimate_here
+from desktop_ft.core.memory import MemoryEstimate, Situation, changed_config
+from desktop_ft.core.memory.corrections import Correction, estimate_here_in
 from desktop_ft.core.models import ModelInfo, read_model, resolve_model
 from desktop_ft.core.preflight import resolve_data
 from desktop_ft.core.presets import Preset
@@ -387,7 +387,13 @@ class NewRunModel(QObject):
             config = changed_config(self.workable, changes)
         except ConfigError:
             return None
-        return estimate_here(config, self.model, self.device, self.data.longest if self.data else None).estimate
+        return estimate_here_in(config, self.situation, is_brief=True).estimate
+
+    @property
+    def situation(self) -> Situation:
+        """What an estimate depends on besides the settings."""
+        assert self.model is not None, "there is no estimate without a model"
+        return Situation(self.model, self.device, lengths=self.data.row_lengths if self.data else None)
 
     def _find_workable(self) -> RunConfig | None:
         if not self.all_problems:
@@ -413,7 +419,7 @@ class NewRunModel(QObject):
             num_train, num_eval = self.num_examples
             self.resolved = resolve(config, self.model, self.device, max(num_train, 1), num_eval, longest)
             try:
-                found = estimate_here(config, self.model, self.device, longest)
+                found = estimate_here_in(config, self.situation)
                 self.estimate, self.correction = found.estimate, found.correction
                 self.measurements_note = found.note or self.measurements_note
             except DesktopFtError as error:

@@ -12,7 +12,7 @@ import pytest
 from desktop_ft.core.config import RunConfig, validate
 from desktop_ft.core.device import DeviceFacts
 from desktop_ft.core.errors import DesktopFtError
-from desktop_ft.core.memory import TERM_KEYS, MemoryEstimate, changed_config, estimate
+from desktop_ft.core.memory import TERM_KEYS, MemoryEstimate, RowLengths, changed_config, estimate
 from desktop_ft.core.memory.plan import Dtype, Plan, linears
 from desktop_ft.core.memory.terms import predict
 from desktop_ft.core.models import ModelInfo
@@ -68,7 +68,7 @@ Stock full fine-tuning keeps bfloat16 weights and lets small updates get lost (`
 def test_stock_runs_on_an_h100_within_three_percent(name: str) -> None:
     model, kind, use_dora, micro, reserved_gib = H100_ROWS[name]
     config = run(kind, micro, method__use_dora=use_dora, training__activation_checkpointing=True, training__kernels="none")
-    result = estimate(config, model, H100)
+    result = estimate(config, model, H100, lengths=RowLengths(2048, 2048))
     measured = (reserved_gib + 0.75) * GIB
     assert result.total_bytes == pytest.approx(measured, rel=0.03)
     assert result.low_bytes < measured < result.high_bytes
@@ -275,7 +275,8 @@ def test_an_unknown_architecture_has_no_estimate() -> None:
 
 def test_json_has_the_documented_keys() -> None:
     value = estimate(run("full", 8), LLAMA_8B, RTX_4090).to_json()
-    assert set(value) == {"total_bytes", "low_bytes", "high_bytes", "terms", "device_free_bytes", "verdict", "suggestions", "resolved"}
+    keys = {"total_bytes", "low_bytes", "high_bytes", "terms", "device_free_bytes", "verdict", "suggestions", "resolved"}
+    assert set(value) == keys | {"phases", "faster"}
     assert set(json.loads(json.dumps(value, allow_nan=False))["suggestions"][0]) == {"set", "title", "saves_bytes", "slowdown"}
 
 

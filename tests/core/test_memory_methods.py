@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 import pytest
@@ -14,6 +15,7 @@ from desktop_ft.core.memory import MemoryEstimate, changed_config, estimate
 from desktop_ft.core.memory.autos import choose, make_plan
 from desktop_ft.core.memory.formulas import peak_phase
 from desktop_ft.core.memory.parameters import linear_parameters
+from desktop_ft.core.memory.terms import predict
 from tests.core.shapes import LLAMA_1B, LLAMA_8B, SMALL
 from tests.core.test_memory import CPU, GIB, H100, run, terms
 
@@ -41,8 +43,10 @@ def total(config: RunConfig, device: DeviceFacts = H100) -> MemoryEstimate:
 
 
 def test_dpo_with_lora_on_an_h100() -> None:
-    """Stock TRL 1.16: 1B, four pairs of 1024 tokens, checkpointing: 4.6 GiB reserved."""
-    result = total(of("dpo", whole=4))
+    """Stock TRL 1.16: 1B, four pairs whose answers all have 1024 tokens, checkpointing: 4.6 GiB reserved."""
+    config = of("dpo", whole=4)
+    plan = make_plan(config, LLAMA_1B, H100, choose(config, LLAMA_1B, H100))
+    result = predict(replace(plan, equal_rows=True), H100)
     assert result.total_bytes == pytest.approx((4.6 + 0.75) * GIB, rel=0.06)
     assert result.low_bytes < (4.6 + 0.75) * GIB
 
@@ -56,7 +60,7 @@ def test_full_fine_tuning_with_paged_8_bit_states_on_an_h100() -> None:
 def test_the_worked_example_of_qlora() -> None:
     """8B, rank 16, two rows of 2048 tokens, paged 8-bit AdamW: 8.05 GB allocated (added up by hand, term by term)."""
     config = of("sft", "qlora", 2, 16, 2048, training__optim="paged_adamw_8bit")
-    phase = peak_phase(make_plan(config, LLAMA_8B, H100, choose(config, LLAMA_8B, H100)))
+    phase = peak_phase(replace(make_plan(config, LLAMA_8B, H100, choose(config, LLAMA_8B, H100)), equal_rows=True))
     linear = 6_979_321_856
     assert linear_parameters(LLAMA_8B.known_shape()) == linear
     assert phase.weights == int(linear * (0.5 + 1 / 64 + 4 / (64 * 256))) + 2 * (8_030_261_248 - linear)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any, cast
 
 import pytest
@@ -33,7 +33,7 @@ def gradient(model: LlamaForCausalLM) -> torch.Tensor:
     ids = torch.arange(24).reshape(2, 12)
     model.train()
     cast("Any", model)(input_ids=ids, labels=ids).loss.backward()
-    weight = model.model.layers[0].mlp.down_proj.weight
+    weight = model.get_parameter("model.layers.0.mlp.down_proj.weight")
     return cast("torch.Tensor", weight.grad).clone()
 
 
@@ -60,7 +60,7 @@ def test_what_waits_goes_to_main_memory(monkeypatch: pytest.MonkeyPatch) -> None
     sent: list[torch.Size] = []
 
     @contextlib.contextmanager
-    def save_on_cpu(**_: object) -> Iterator[None]:
+    def save_on_cpu(**_: object) -> Generator[None]:
         def pack(tensor: torch.Tensor) -> torch.Tensor:
             sent.append(tensor.shape)
             return tensor

@@ -7,6 +7,9 @@ from desktop_ft.core.memory.changes import changed_config as changed_config
 from desktop_ft.core.memory.estimate import Lever as Lever
 from desktop_ft.core.memory.estimate import MemoryEstimate as MemoryEstimate
 from desktop_ft.core.memory.estimate import estimate as estimate
+from desktop_ft.core.memory.estimate import estimate_in as estimate_in
+from desktop_ft.core.memory.row_lengths import RowLengths as RowLengths
+from desktop_ft.core.memory.situation import Situation as Situation
 from desktop_ft.core.memory.suggestions import Suggestion as Suggestion
 from desktop_ft.core.memory.terms import TERM_KEYS as TERM_KEYS
 from desktop_ft.core.memory.terms import MemoryTerm as MemoryTerm

@@ -14,11 +14,11 @@ from typing import Final, Literal
 
 from desktop_ft.core.config import RunConfig
 from desktop_ft.core.device import DeviceFacts
-from desktop_ft.core.memory.autos import make_plan
 from desktop_ft.core.memory.changes import changed_config
-from desktop_ft.core.memory.estimate import MemoryEstimate, estimate
+from desktop_ft.core.memory.estimate import MemoryEstimate, estimate_in
 from desktop_ft.core.memory.measured import Measurement, Measurements, context_of, load_measurements
 from desktop_ft.core.memory.plan import Plan
+from desktop_ft.core.memory.situation import Situation
 from desktop_ft.core.memory.suggestions import Suggestion
 from desktop_ft.core.memory.terms import MemoryTerm, TermKey, Verdict, predict
 from desktop_ft.core.models import ModelInfo
@@ -104,26 +104,32 @@ def estimate_here(
     Raises:
         DesktopFtError: As `estimate`.
     """
+    return estimate_here_in(config, Situation(model, device, longest_example), measurements)
+
+
+def estimate_here_in(
+    config: RunConfig, situation: Situation, measurements: Measurements | None = None, *, is_brief: bool = False
+) -> Corrected:
+    """`estimate_here` with everything but the settings in one value; ``is_brief`` leaves out what could be changed."""
     found = load_measurements() if measurements is None else measurements
     if config.objective.kind == "rlhf":
-        return _of_stages(config, model, device, longest_example, found)
-    raw = estimate(config, model, device, longest_example)
-    here = found.on(device)
+        return _of_stages(config, situation, found, is_brief=is_brief)
+    raw = estimate_in(config, situation, is_brief=is_brief)
+    here = found.on(situation.device)
     if not here:
         return Corrected(raw, note=found.note)
-    plan = make_plan(config, model, device, raw.choices, longest_example)
-    changed, correction = corrected(raw, plan, config, device, here)
-    if changed.verdict not in ("fits", raw.verdict):
-        changed = replace(changed, suggestions=_suggestions(changed, raw, config, model, device, longest_example))
+    changed, correction = corrected(raw, situation.plan(config, raw.choices), config, situation.device, here)
+    if changed.verdict not in ("fits", raw.verdict) and not is_brief:
+        changed = replace(changed, suggestions=_suggestions(changed, raw, config, situation))
     return Corrected(changed, correction, found.note)
 
 
-def _of_stages(config: RunConfig, model: ModelInfo, device: DeviceFacts, longest_example: int | None, found: Measurements) -> Corrected:
+def _of_stages(config: RunConfig, situation: Situation, found: Measurements, *, is_brief: bool) -> Corrected:
     """Of RLHF's two stages the one that needs more, as in `estimate`."""
     stages = {"reward model": reward_config(config), "policy": policy_config(config, FIRST_STAGE)}
-    each = {name: estimate_here(stage, model, device, longest_example, found) for name, stage in stages.items()}
+    each = {name: estimate_here_in(stage, situation, found, is_brief=is_brief) for name, stage in stages.items()}
     name, larger = max(reversed(each.items()), key=lambda item: item[1].estimate.total_bytes)
-    return replace(larger, estimate=replace(larger.estimate, phase=f"{name}, {larger.estimate.phase}"))
+    return replace(larger, estimate=replace(larger.estimate, phase=f"{name}, {larger.estimate.phase}", faster=()))
 
 
 def corrected(
@@ -164,8 +170,26 @@ def corrected(
 
 def _is_of_kind(one: Measurement, plan: Plan, config: RunConfig) -> bool:
     """Whether the formulas' error on one says something about the other."""
-    mine = (plan.kind, plan.use_dora, plan.dtype, plan.attention, plan.checkpointing, config.objective.kind, config.training.kernels)
-    theirs = (one.plan.kind, one.plan.use_dora, one.plan.dtype, one.plan.attention, one.plan.checkpointing, one.objective, one.kernels)
+    mine = (
+        plan.kind,
+        plan.use_dora,
+        plan.lean_dora,
+        plan.dtype,
+        plan.attention,
+        plan.checkpointing,
+        config.objective.kind,
+        config.training.kernels,
+    )
+    theirs = (
+        one.plan.kind,
+        one.plan.use_dora,
+        one.plan.lean_dora,
+        one.plan.dtype,
+        one.plan.attention,
+        one.plan.checkpointing,
+        one.objective,
+        one.kernels,
+    )
     return mine == theirs
 
 
@@ -223,13 +247,13 @@ def _changed(raw: MemoryEstimate, terms: Mapping[TermKey, int], half: int) -> Me
         high_bytes=high,
         verdict=judged,
         suggestions=() if judged == "fits" else raw.suggestions,
+        faster=raw.faster if judged == "fits" else (),
     )
 
 
-def _suggestions(
-    found: MemoryEstimate, raw: MemoryEstimate, config: RunConfig, model: ModelInfo, device: DeviceFacts, longest_example: int | None
-) -> tuple[Suggestion, ...]:
+def _suggestions(found: MemoryEstimate, raw: MemoryEstimate, config: RunConfig, situation: Situation) -> tuple[Suggestion, ...]:
     """What would make it fit, all else kept: as if the card had less free by what the formulas are short of."""
     pinned = changed_config(config, raw.choices.settings())
     short = max(found.high_bytes - raw.high_bytes, found.total_bytes - raw.total_bytes)
-    return estimate(pinned, model, replace(device, free_bytes=max(0, device.free_bytes - short)), longest_example).suggestions
+    device = situation.device
+    return estimate_in(pinned, replace(situation, device=replace(device, free_bytes=max(0, device.free_bytes - short)))).suggestions

@@ -185,13 +185,12 @@ def _last_block_kept(plan: Plan) -> int:
 def _dequantized_bytes(plan: Plan) -> int:
     """The largest matrix of a block in 16 bit again, for the product that it takes part in.
 
-    At the worst instant of many tokens it is gone: it shares its place with gradients that are made later.
+    With many tokens it is gone at the worst instant, but its place in the allocator's segments stays: 8B with 4 rows of 2048 tokens
+    reserved 0.8 GiB more than is alive (H100).
     """
     if not plan.quantized_weight_bytes:
         return 0
-    matrix = max(linear.inputs * linear.outputs for linear in linears(plan.shape)) * plan.compute_bytes
-    later = 2 * plan.num_tokens * (plan.shape.hidden_size + plan.shape.active_intermediate_size)
-    return max(0, matrix - later)
+    return max(linear.inputs * linear.outputs for linear in linears(plan.shape)) * plan.compute_bytes
 
 
 def head_bytes(plan: Plan) -> int:

@@ -10,10 +10,11 @@ from desktop_ft.core.config import RunConfig
 from desktop_ft.core.config.combinations import REWARDED, least_micro_batch, num_generations
 from desktop_ft.core.config.defaults import default_rate
 from desktop_ft.core.device import DeviceFacts
-from desktop_ft.core.device_check import BITSANDBYTES_DEVICES, PAGED_DEVICES
-from desktop_ft.core.memory.autos import Choices
-from desktop_ft.core.memory.objectives import sequence_length
+from desktop_ft.core.device_check import BITSANDBYTES_DEVICES, OFFLOAD_DEVICES, PAGED_DEVICES
+from desktop_ft.core.memory.autos import LARGEST_NUM_ROWS, Choices
+from desktop_ft.core.memory.objectives import rows_per_example, sequence_length
 from desktop_ft.core.memory.plan import Plan
+from desktop_ft.core.memory.row_lengths import RowLengths
 
 SHORTEST_LENGTH: Final = 256
 """Examples are not advised to be cut below this."""
@@ -28,6 +29,9 @@ QLORA_SLOWDOWN: Final = 1.3
 PAGED_SLOWDOWN: Final = 1.1
 """Paged 8-bit AdamW against fused AdamW, full fine-tuning of 1B on an H100: 29605 against 32056 tokens a second."""
 
+OFFLOAD_SLOWDOWN: Final = 1.15
+"""Checkpoints in main memory: copies on the stream that computes. Assumed, not measured."""
+
 
 @dataclass(frozen=True)
 class Suggestion:
@@ -38,18 +42,29 @@ class Suggestion:
         title: What it does, in a few words.
         saves_bytes: By how much the estimate falls.
         slowdown: Time of a step afterwards over before; 1.0 for none, below 1 where it is faster too.
+        share_cut: Share of the rows that would be cut, 0 to 1, where their lengths are known and something is cut.
+        is_set: Whether it is several changes that only together are enough.
     """
 
     set: Mapping[str, object]
     title: str
     saves_bytes: int
     slowdown: float
+    share_cut: float | None = None
+    is_set: bool = False
 
 
-def changes_of(config: RunConfig, plan: Plan, choices: Choices, device: DeviceFacts, longest_example: int | None) -> Iterator[Suggestion]:
+def changes_of(
+    config: RunConfig,
+    plan: Plan,
+    choices: Choices,
+    device: DeviceFacts,
+    longest_example: int | None,
+    lengths: RowLengths | None = None,
+) -> Iterator[Suggestion]:
     """What could be changed: first what leaves the result the same, then what changes it."""
     yield from _same_result(config, plan, choices, device)
-    yield from _shorter(config, plan, longest_example)
+    yield from _shorter(config, plan, longest_example, lengths)
     yield from _smaller_method(config, plan, device)
 
 
@@ -66,7 +81,12 @@ def _same_result(config: RunConfig, plan: Plan, choices: Choices, device: Device
     if not choices.activation_checkpointing:
         changed = {"training.activation_checkpointing": True}
         yield Suggestion(changed, "Compute activations again (activation checkpointing)", 0, RECOMPUTATION_SLOWDOWN)
-    if plan.attention == "eager":
+    elif choices.activation_checkpointing and plan.checkpoint_every > 1:
+        yield Suggestion({"training.checkpoint_every_n_layers": 1}, "Compute every layer's activations again", 0, 1.2)
+    if choices.activation_checkpointing and not plan.offloads and device.kind in OFFLOAD_DEVICES:
+        title = "What waits for recomputation waits in main memory"
+        yield Suggestion({"training.offload_checkpoints": True}, title, 0, OFFLOAD_SLOWDOWN)
+    if plan.attention == "eager" and not plan.shape.family.soft_capped:
         yield Suggestion({"model.attention": "sdpa"}, "PyTorch's fused attention", 0, 0.8)
     if plan.kind == "full" and config.objective.kind == "dpo" and not config.objective.dpo.precompute_ref_log_probs:
         yield Suggestion({"objective.dpo.precompute_ref_log_probs": True}, "Ask the reference once, before training", 0, 1.0)
@@ -74,7 +94,7 @@ def _same_result(config: RunConfig, plan: Plan, choices: Choices, device: Device
         yield Suggestion({"training.optim": "paged_adamw_8bit"}, "Optimizer states in 8 bit", 0, PAGED_SLOWDOWN)
 
 
-def _shorter(config: RunConfig, plan: Plan, longest_example: int | None) -> Iterator[Suggestion]:
+def _shorter(config: RunConfig, plan: Plan, longest_example: int | None, lengths: RowLengths | None) -> Iterator[Suggestion]:
     length = sequence_length(config, longest_example)
     if config.objective.kind in REWARDED:
         completion, whole = config.objective.rollout.max_completion_length, config.training.global_batch_size
@@ -91,7 +111,9 @@ def _shorter(config: RunConfig, plan: Plan, longest_example: int | None) -> Iter
         length -= completion
     if length > SHORTEST_LENGTH:
         shorter = 1 << ((length - 1).bit_length() - 1)
-        yield Suggestion({"data.max_length": shorter}, f"Cut examples at {shorter:,} tokens", 0, shorter / length)
+        share = None if lengths is None else lengths.share_over(shorter)
+        cut = "" if share is None else f"; {share:.0%} of them are longer" if share >= 0.005 else "; hardly any is longer"
+        yield Suggestion({"data.max_length": shorter}, f"Cut examples at {shorter:,} tokens{cut}", 0, shorter / length, share)
 
 
 def _smaller_method(config: RunConfig, plan: Plan, device: DeviceFacts) -> Iterator[Suggestion]:
@@ -126,3 +148,23 @@ def lever_changes(config: RunConfig, plan: Plan, choices: Choices, longest_examp
         yield Suggestion({"training.micro_batch_size": smaller[-1]}, f"Micro-batch of {smaller[-1]} instead of {micro}", 0, 1.0)
     elif length >= 2 * SHORTEST_LENGTH:
         yield Suggestion({"data.max_length": length // 2}, f"Cut examples at {length // 2:,} tokens", 0, 1.0)
+
+
+def speed_ups(config: RunConfig, plan: Plan, choices: Choices) -> Iterator[Suggestion]:
+    """The other way: what memory that is left over could be spent on, the greatest gain first."""
+    if choices.activation_checkpointing:
+        yield Suggestion({"training.activation_checkpointing": False}, "Activation checkpointing off", 0, 1 / RECOMPUTATION_SLOWDOWN)
+        for every in (4, 2):
+            if plan.checkpoint_every < every < plan.shape.num_layers:
+                speed = (1 + (RECOMPUTATION_SLOWDOWN - 1) / every) / (1 + (RECOMPUTATION_SLOWDOWN - 1) / plan.checkpoint_every)
+                changed = {"training.activation_checkpointing": True, "training.checkpoint_every_n_layers": every}
+                yield Suggestion(changed, f"Compute only one layer in {every} again", 0, speed)
+        if plan.offloads:
+            yield Suggestion({"training.offload_checkpoints": False}, "Checkpoints stay on the card", 0, 1 / OFFLOAD_SLOWDOWN)
+    if plan.kind == "qlora":
+        yield Suggestion({"method.kind": "lora"}, "LoRA instead of QLoRA: the frozen model in 16 bit", 0, 1 / QLORA_SLOWDOWN)
+    micro, whole = choices.micro_batch_size, config.training.global_batch_size
+    larger = [size for size in range(micro + 1, LARGEST_NUM_ROWS // rows_per_example(config.objective.kind) + 1) if whole % size == 0]
+    for size in reversed(larger):
+        gain = 1.1 ** max(1, (size // micro).bit_length() - 1)
+        yield Suggestion({"training.micro_batch_size": size}, f"Micro-batch of {size}; the global batch stays {whole}", 0, 1 / gain)

@@ -39,8 +39,7 @@ def make(parts: Parts) -> PpoTraining:
         _tell_dropout(parts)
     if config.training.activation_checkpointing:
         for model in roles.models:
-            if isinstance(model, PreTrainedModel):  # of its own; what stands on the run's base is prepared with it
-                checkpoint_as_stated(config.training, model)
+            checkpoint_as_stated(config.training, model)
             model.activation_checkpointing_enable()
     controls = next((callback for callback in parts.callbacks if isinstance(callback, Controls)), None)
     return PpoTraining(

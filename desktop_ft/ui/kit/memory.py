@@ -28,12 +28,14 @@ class MemoryPart:
         name: As shown in the list.
         num_bytes: Its size at the peak.
         outside: Memory that this run does not own; drawn hatched.
+        explanation: What it is, in a sentence, for whoever points at it.
     """
 
     key: str
     name: str
     num_bytes: int
     outside: bool = False
+    explanation: str = ""
 
 
 @dataclass(frozen=True)
@@ -200,11 +202,12 @@ class MemoryBar(_Painted):
     def _part_text(self, x: float) -> str:
         for part, (left, right) in zip(self._parts, self.geometry_now().parts, strict=True):
             if left <= x < max(right, left + 3):
-                return f"{part.name}: {format_gib(part.num_bytes, 2)}"
+                said = f"{part.name}: {format_gib(part.num_bytes, 2)}"
+                return f"{said}\n{part.explanation}" if part.explanation else said
         return ""
 
     def _as_table(self) -> str:
-        lines = [f"{part.name}: {format_gib(part.num_bytes, 2)}" for part in self._parts]
+        lines = [f"{part.name}: {format_gib(part.num_bytes, 2)}. {part.explanation}".rstrip(". ") + "." for part in self._parts]
         total = sum(part.num_bytes for part in self._parts if not part.outside)
         lines.append(self.tr("This run, at its peak: {0} ± {1}").format(format_gib(total, 2), format_gib(self._uncertainty_bytes, 2)))
         lines.append(self.tr("Card: {0}").format(format_gib(self._card_bytes, 2)))
@@ -306,6 +309,9 @@ class MemoryList(QWidget):
         for i, part in enumerate(parts):
             tone = "2" if part.outside or self._stale else ""
             labels = (Label(part.name, tone=tone), number_label(tone=tone))
+            for label in labels:
+                label.setToolTip(part.explanation)
+                label.setAccessibleDescription(part.explanation)
             self._labels.append(labels)
             self._grid.addWidget(Swatch(part.key, outside=part.outside), line, 0)
             self._grid.addWidget(labels[0], line, 1)

@@ -17,7 +17,15 @@ from desktop_ft.ui.kit.layout import column, row, rule
 from desktop_ft.ui.kit.text import GIB, ElidedLabel, Label, format_gib, format_number, number_label
 
 MOST: Final = 4
-SAME_RESULT: Final = frozenset({"training.micro_batch_size", "training.activation_checkpointing", "model.attention"})
+SAME_RESULT: Final = frozenset(
+    {
+        "training.micro_batch_size",
+        "training.activation_checkpointing",
+        "training.checkpoint_every_n_layers",
+        "training.offload_checkpoints",
+        "model.attention",
+    }
+)
 """Settings that change how a step is computed, not what it computes."""
 _TONES: Final = {"fits": "good", "tight": "warn", "does_not_fit": "bad"}
 
@@ -39,7 +47,7 @@ class FitList(QFrame):
 
     def set_bill(self, bill: MemoryEstimate) -> None:
         """Show the suggestions of an estimate."""
-        suggestions = bill.suggestions[:MOST]
+        suggestions = to_show(bill)
         shown = (suggestions, bill.total_bytes, bill.free_bytes)
         if shown == self._shown:
             return
@@ -81,6 +89,13 @@ class FitList(QFrame):
         line = QWidget()
         line.setLayout(row((words, 1), gain, IconLabel(STATE_ICONS[_TONES[judged]], _TONES[judged]), leads, apply, gap=10))
         return line
+
+
+def to_show(bill: MemoryEstimate) -> tuple[Suggestion, ...]:
+    """The first few; a set of changes that is enough together comes before them."""
+    sets = tuple(one for one in bill.suggestions if one.is_set)
+    single = tuple(one for one in bill.suggestions if not one.is_set)
+    return (*sets, *single)[:MOST]
 
 
 def best_of(suggestions: Sequence[Suggestion], bill: MemoryEstimate) -> Suggestion | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import cast
 
 from PySide6.QtCore import QCoreApplication
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from desktop_ft.core.memory.estimate import Lever, MemoryEstimate
+from desktop_ft.core.memory.limits import limits
 from desktop_ft.jobs.new_run_model import NewRunModel, PageName
 from desktop_ft.ui.kit.chips import VerdictChip
 from desktop_ft.ui.kit.fonts import em
@@ -16,7 +18,9 @@ from desktop_ft.ui.kit.memory import MemoryBar, MemoryList, MemoryPart
 from desktop_ft.ui.kit.text import GIB, ElidedLabel, Label, format_gib, format_number, number_label
 from desktop_ft.ui.kit.theme import theme_manager
 from desktop_ft.ui.wizard.exact_box import ExactBox
+from desktop_ft.ui.wizard.memory_words import part_explanation, part_name, phase_name
 from desktop_ft.ui.wizard.page import see_through
+from desktop_ft.ui.wizard.spare_box import SpareBox
 from desktop_ft.ui.wizard.words import choice_word, setting_name, value_at
 
 WIDTH_EM = 22.0
@@ -74,12 +78,14 @@ class MemoryPanel(QWidget):
         self.levers = PairList(self.tr("What would change it"))
         self.sureness = PairList(self.tr("How sure is it?"))
         self.exact = ExactBox(model)
+        self.spare = SpareBox()
+        self.spare.apply_requested.connect(self._on_apply_requested)
         self._peak_box = QWidget()
         self._peak_box.setLayout(column(rule(), row(self.peak_words, None, self.peak), row(self.left_words, None, self.left), gap=8))
         content = column(
             row(Label(self.tr("Memory"), "section"), None, self.chip),
             row(self.figure, self.spread, None, self.free),
-            self.bar, 4, self.bill, self._peak_box, self.sentence, 2, self.levers, self.sureness, self.exact, None,
+            self.bar, 4, self.bill, self._peak_box, self.sentence, 2, self.levers, self.sureness, self.exact, self.spare, None,
             gap=8, pad=(16, 16, 16, 16),
         )  # fmt: skip
         scroll = VerticalScrollPage(content, name=self.tr("Memory"))
@@ -124,6 +130,19 @@ class MemoryPanel(QWidget):
         self.levers.set_pairs([] if bill is None or at_review else self._levers(bill))
         self.sureness.set_pairs([] if bill is None or not at_review else self._sureness(bill))
         self.exact.set_offered(at_review and bill is not None)
+        self._show_spare(bill)
+
+    def _show_spare(self, bill: MemoryEstimate | None) -> None:
+        """On the pages where it can be spent; the limits, which take a search, on the last one only."""
+        config = self._model.workable
+        if bill is None or config is None or self._page not in ("method", "review"):
+            self.spare.set_facts(None, None, 0)
+            return
+        found = limits(config, self._model.situation) if self._page == "review" else None
+        self.spare.set_facts(bill, found, config.data.max_length)
+
+    def _on_apply_requested(self, changes: object) -> None:
+        self._model.set_values(cast("Mapping[str, object]", changes))
 
     def _show_device(self) -> None:
         device = self._model.device
@@ -146,7 +165,11 @@ class MemoryPanel(QWidget):
         self.figure.setText(format_gib(bill.total_bytes, decimals, unit=False))
         self.spread.setText(self.tr("± {0}").format(format_gib(half, decimals)))
         self.free.setText(self.tr("{0} free").format(free))
-        own = [MemoryPart(term.key, part_name(term.key), term.num_bytes) for term in bill.terms if term.num_bytes > 0]
+        own = [
+            MemoryPart(term.key, part_name(term.key), term.num_bytes, explanation=part_explanation(term.key))
+            for term in bill.terms
+            if term.num_bytes > 0
+        ]
         self._show_parts((*other_parts(self._model), *own), half)
         left = bill.free_bytes - bill.total_bytes
         on_cpu = self._model.device.kind == "cpu"
@@ -226,7 +249,8 @@ def other_parts(model: NewRunModel) -> tuple[MemoryPart, ...]:
     """What others hold on the device."""
     device = model.device
     held = device.other_programs_bytes or max(0, device.total_bytes - device.free_bytes)
-    return (MemoryPart("other_programs", QCoreApplication.translate("memory_panel", "Other programs"), held, outside=True),)
+    name, why = QCoreApplication.translate("memory_panel", "Other programs"), part_explanation("other_programs")
+    return (MemoryPart("other_programs", name, held, outside=True, explanation=why),)
 
 
 def lever_words(lever: Lever, now: Callable[[str], object]) -> str:
@@ -238,39 +262,3 @@ def lever_words(lever: Lever, now: Callable[[str], object]) -> str:
         return f"{name} {choice_word('on' if after else 'off')}"
     shown = [format_number(value) if isinstance(value, int | float) else str(value) for value in (before, after)]
     return f"{name} {shown[0]} → {shown[1]}"
-
-
-def part_name(key: str) -> str:
-    """A part of the bill in words."""
-    words = {
-        "cuda_context": QCoreApplication.translate("memory_panel", "CUDA context"),
-        "weights": QCoreApplication.translate("memory_panel", "Weights"),
-        "adapter": QCoreApplication.translate("memory_panel", "Adapter"),
-        "gradients": QCoreApplication.translate("memory_panel", "Gradients"),
-        "optimizer": QCoreApplication.translate("memory_panel", "Optimizer"),
-        "activations": QCoreApplication.translate("memory_panel", "Activations"),
-        "logits": QCoreApplication.translate("memory_panel", "Logits"),
-        "buffers": QCoreApplication.translate("memory_panel", "Program and buffers"),
-        "auxiliary_models": QCoreApplication.translate("memory_panel", "Other models"),
-    }
-    return words[key]
-
-
-def phase_name(phase: str) -> str:
-    """The moment of a step that needs most, in words."""
-    words = {
-        "head": QCoreApplication.translate("memory_panel", "the loss"),
-        "block": QCoreApplication.translate("memory_panel", "the backward pass"),
-        "first block": QCoreApplication.translate("memory_panel", "the backward pass"),
-        "last block": QCoreApplication.translate("memory_panel", "the backward pass"),
-        "embedding": QCoreApplication.translate("memory_panel", "the backward pass"),
-        "optimizer": QCoreApplication.translate("memory_panel", "the optimizer step"),
-        "reference": QCoreApplication.translate("memory_panel", "the reference's pass"),
-        "sampling": QCoreApplication.translate("memory_panel", "sampling the answers"),
-    }
-    stages = {
-        "reward model": QCoreApplication.translate("memory_panel", "{0} of the reward model"),
-        "policy": QCoreApplication.translate("memory_panel", "{0} of the policy"),
-    }
-    stage, _, rest = phase.rpartition(", ")
-    return stages[stage].format(words[rest]) if stage else words[rest]
