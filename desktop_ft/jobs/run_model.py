@@ -74,7 +74,7 @@ class RunModel(QObject):
         samples: By prompt, in order of the prompts; each list rises by step, step 0 is before training.
         sampled: Answers sampled in training with their rewards, oldest first; the newest `MOST_SAMPLED`.
         general_losses: Losses on the general text that is not trained on, by step; their rise is forgetting.
-        stage: The stage that goes, of a run of several; None where there is only one.
+        stage: The stage that goes, of a run of several; None where there is only one. ``stages`` has every begin of one, by time.
         warnings: As they came.
         sessions: Every start and resume of an engine, by time; ``finishes`` every end in order.
         requests: Answers to requests, as they came.
@@ -122,6 +122,7 @@ class RunModel(QObject):
         self.sampled: list[SampleDone] = []
         self.general_losses: list[GeneralLoss] = []
         self.stage: StageStarted | None = None
+        self.stages: list[StageStarted] = []
         self.warnings: list[WarningRaised] = []
         self.sessions: list[RunStarted] = []
         self.finishes: list[RunFinished] = []
@@ -229,6 +230,7 @@ class RunModel(QObject):
                 self._changed.add("curves")
             case StageStarted():
                 self.stage = event
+                self.stages.append(event)
                 self._changed.add("progress")
             case CheckpointSaved():
                 self.checkpoints[event.step] = event

@@ -7,12 +7,21 @@ from dataclasses import dataclass
 from PySide6.QtCore import QCoreApplication
 from PySide6.QtWidgets import QWidget
 
-from desktop_ft.core.events import CheckpointSaved, ControlDone, EvaluationDone, Event, RunFinished, RunStarted, WarningRaised
+from desktop_ft.core.events import (
+    CheckpointSaved,
+    ControlDone,
+    EvaluationDone,
+    Event,
+    RunFinished,
+    RunStarted,
+    StageStarted,
+    WarningRaised,
+)
 from desktop_ft.jobs.run_model import RunModel
 from desktop_ft.ui.kit.layout import column, row
 from desktop_ft.ui.kit.tables import Column, ListModel, TableView
 from desktop_ft.ui.kit.text import Label, format_duration, format_number, format_size
-from desktop_ft.ui.run_page.words import clock_words
+from desktop_ft.ui.run_page.words import clock_words, words_of_stage
 
 
 def _tr(text: str) -> str:
@@ -33,12 +42,26 @@ class EventRow:
 def event_rows(model: RunModel) -> list[EventRow]:
     """Everything worth a line, newest first."""
     evaluations = [event for event in model.evaluations if event.time]
-    listed: list[Event] = [*model.sessions, *model.finishes, *model.warnings, *evaluations, *model.checkpoints.values(), *model.requests]
+    listed: list[Event] = [
+        *model.stages,
+        *_starts(model),
+        *model.finishes,
+        *model.warnings,
+        *evaluations,
+        *model.checkpoints.values(),
+        *model.requests,
+    ]
     rows = [_row(event) for event in sorted(listed, key=lambda event: (event.time, event.seq))]
     if model.error is not None and model.last_time is not None:
         text = f"{model.error.message} {model.error.hint}".strip()
         rows.append(EventRow("error", model.last_time, ("octagon-x", "bad"), model.error.title, text))
     return rows[::-1]
+
+
+def _starts(model: RunModel) -> list[RunStarted]:
+    """Starts of the engine; of a later stage of the same engine its own line tells."""
+    before = [None, *(session.pid for session in model.sessions)]
+    return [session for session, pid in zip(model.sessions, before, strict=False) if session.pid != pid or not model.stages]
 
 
 def _row(event: Event) -> EventRow:
@@ -55,9 +78,10 @@ def _words(event: Event) -> tuple[tuple[str, str], str, str]:
         case WarningRaised():
             return ("triangle-alert", "warn"), event.title, f"{event.message} {event.hint}".strip()
         case EvaluationDone():
-            words = _tr("loss {0} on {1} held-out examples, in {2}")
-            text = words.format(format_number(event.loss, 3), format_number(event.num_examples), _seconds_words(event.seconds))
-            return ("gauge", "2"), _tr("Evaluation at step {0}").format(format_number(event.step)), text
+            return ("gauge", "2"), _tr("Evaluation at step {0}").format(format_number(event.step)), _evaluation_words(event)
+        case StageStarted():
+            words = words_of_stage(event)
+            return ("flag", "2"), words[:1].upper() + words[1:], _tr("from step {0} on").format(format_number(event.first_step))
         case CheckpointSaved():
             return (
                 ("save", "2"),
@@ -73,6 +97,16 @@ def _words(event: Event) -> tuple[tuple[str, str], str, str]:
 
 def _seconds_words(seconds: float) -> str:
     return format_duration(seconds) if seconds >= 10 else _tr("{0} s").format(format_number(seconds, 1))
+
+
+def _evaluation_words(event: EvaluationDone) -> str:
+    """Its loss; where answers are rewarded and there is none, the reward."""
+    reward = event.metrics.get("reward")
+    if event.loss is None and reward is not None:
+        words, value = _tr("reward {0} on {1} held-out prompts, in {2}"), reward
+    else:
+        words, value = _tr("loss {0} on {1} held-out examples, in {2}"), event.loss
+    return words.format(format_number(value, 3), format_number(event.num_examples), _seconds_words(event.seconds))
 
 
 def _start_words(event: RunStarted) -> str:

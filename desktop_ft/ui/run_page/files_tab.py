@@ -78,6 +78,7 @@ def _what(name: str) -> str:
         "adapter": _tr("the trained adapter"),
         "model": _tr("the trained model"),
         "jobs": _tr("logs of exports"),
+        "stages": _tr("the reward model, then the policy"),
     }
     if name.startswith("checkpoints/"):
         return _tr("a checkpoint to resume from")

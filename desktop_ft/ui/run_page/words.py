@@ -14,6 +14,7 @@ from PySide6.QtCore import QCoreApplication
 from desktop_ft.core.config import DEMO, RunConfig
 from desktop_ft.core.config.objectives import ObjectiveName
 from desktop_ft.core.config.schema import MethodConfig
+from desktop_ft.core.events import StageStarted
 from desktop_ft.jobs.pace import TimeLeft
 from desktop_ft.jobs.run_model import RunModel
 from desktop_ft.ui.kit.text import format_duration, format_number
@@ -98,7 +99,7 @@ def model_words(config: RunConfig) -> str:
 
 def data_words(config: RunConfig) -> str:
     """The data by its file's name."""
-    return _tr("demo chats") if config.data.train == DEMO else PurePath(config.data.train.replace("\\", "/")).name
+    return _tr("demo data") if config.data.train == DEMO else PurePath(config.data.train.replace("\\", "/")).name
 
 
 def objective_of(model: RunModel) -> ObjectiveName:
@@ -144,8 +145,11 @@ def charts_word(objective: ObjectiveName) -> str:
 def stage_words(model: RunModel) -> str:
     """Which stage goes, of a run of several; empty where there is only one."""
     stage = model.stage
-    if stage is None or stage.total < 2:
-        return ""
+    return "" if stage is None or stage.total < 2 else words_of_stage(stage)
+
+
+def words_of_stage(stage: StageStarted) -> str:
+    """Its place and what is trained in it."""
     names = {"reward": _tr("reward model"), "policy": _tr("policy")}
     return _tr("stage {0} of {1}: {2}").format(stage.number, stage.total, names.get(stage.stage, stage.stage))
 
@@ -229,7 +233,7 @@ def _going(model: RunModel, stage: Stage, now: float) -> ProgressWords:
 
 def _completed(model: RunModel) -> ProgressWords:
     took = _tr("Finished in {0}").format(format_duration(_seconds_of(model)))
-    best = model.best_evaluation
+    best = None if objective_of(model) == "rlhf" else model.best_evaluation  # there it is the reward model's, and the policy is the result
     note = "" if best is None else _tr("best eval loss {0} at step {1}").format(format_number(best.loss, 3), format_number(best.step))
     last = "" if model.curves["loss"].last is None else _tr("{0} steps").format(format_number(model.num_steps))
     return ProgressWords(took, note, last, _epochs_done(model), share=None)

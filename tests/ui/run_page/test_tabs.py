@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 from pytestqt.qtbot import QtBot
 
-from desktop_ft.core.events import ControlDone, SampleDone
+from desktop_ft.core.events import ControlDone, EvaluationDone, RunStarted, SampleDone, StageStarted
+from desktop_ft.core.runs import RunDir
 from desktop_ft.jobs.kept_thread import end_threads
+from desktop_ft.jobs.run_model import RunModel
 from desktop_ft.ui.run_page.config_tab import ConfigTab
-from desktop_ft.ui.run_page.events_tab import EventsTab
+from desktop_ft.ui.run_page.events_tab import EventsTab, event_rows
 from desktop_ft.ui.run_page.files_tab import FilesTab, scan_files
 from desktop_ft.ui.run_page.health_box import SampleBox
 from desktop_ft.ui.run_page.samples_tab import SamplesTab
@@ -111,3 +114,29 @@ def test_files_with_their_sizes(qtbot: QtBot, tmp_path: Path) -> None:
     tab.refresh()
     qtbot.waitUntil(lambda: len(tab.model.rows()) == 2, timeout=5000)
     assert end_threads(5.0)
+
+
+def test_the_stages_of_rlhf_are_told_as_what_they_are(tmp_path: Path, qtbot: QtBot) -> None:
+    """The second stage is no resume, and its evaluations have a reward in place of a loss."""
+    model = RunModel(RunDir(tmp_path))
+    events = [
+        StageStarted(stage="reward", number=1, total=2),
+        RunStarted(pid=7, num_steps=30, device="CPU"),
+        EvaluationDone(step=30, loss=0.3, num_examples=8, seconds=1.0),
+        StageStarted(stage="policy", number=2, total=2, first_step=31),
+        RunStarted(pid=7, num_steps=40, start_step=30, device="CPU"),
+        EvaluationDone(step=40, loss=None, num_examples=9, seconds=1.0, metrics={"reward": 1.25}),
+        RunStarted(pid=8, num_steps=40, start_step=40, device="CPU"),
+    ]
+    model.fold([dataclasses.replace(event, time=float(number), seq=number) for number, event in enumerate(events, start=1)])
+    rows = [(row.title, row.text) for row in event_rows(model)][::-1]
+    assert [title for title, _ in rows] == [
+        "Stage 1 of 2: reward model",
+        "Started",
+        "Evaluation at step 30",
+        "Stage 2 of 2: policy",
+        "Evaluation at step 40",
+        "Resumed",
+    ]
+    assert rows[3][1] == "from step 31 on"
+    assert rows[4][1] == "reward 1.250 on 9 held-out prompts, in 1.0 s"
