@@ -49,6 +49,11 @@ class DataFacts:
         return cast("Mapping[str, int]", self.report["dropped"])
 
     @property
+    def changed(self) -> Mapping[str, int]:
+        """Rows whose text the fixes mended, by fix."""
+        return cast("Mapping[str, int]", self.report["changed"])
+
+    @property
     def longest(self) -> int | None:
         """Tokens of the longest row; None without a tokenizer."""
         lengths = cast("Mapping[str, object]", self.report.get("lengths") or {})
