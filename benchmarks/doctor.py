@@ -89,7 +89,8 @@ check.near_duplicates = timed
 begin = time.perf_counter()
 report = check.inspect_data(Path({path!r}), tokenizer=load_tokenizer(Path({model!r})), max_length=1024)
 tokens = report.lengths.total / report.lengths.num_examples
-print(json.dumps({{"seconds": time.perf_counter() - begin, "processor_seconds": sum(os.times()[:4]), "near_seconds": spent[0], "tokens_a_row": tokens}}))
+seconds, processor_seconds = time.perf_counter() - begin, sum(os.times()[:4])
+print(json.dumps({{"seconds": seconds, "processor_seconds": processor_seconds, "near_seconds": spent[0], "tokens_a_row": tokens}}))
 """
 SIGNING = """
 import json, time
