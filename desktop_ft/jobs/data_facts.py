@@ -56,6 +56,11 @@ class DataFacts:
         return RowLengths.from_facts(cast("Mapping[str, object]", self.report.get("lengths") or {}))
 
     @property
+    def changed(self) -> Mapping[str, int]:
+        """Rows whose text the fixes mended, by fix."""
+        return cast("Mapping[str, int]", self.report["changed"])
+
+    @property
     def longest(self) -> int | None:
         """Tokens of the longest row; None without a tokenizer."""
         lengths = cast("Mapping[str, object]", self.report.get("lengths") or {})

@@ -68,6 +68,8 @@ class NewRunModel(QObject):
     """The estimate, what autos resolve to, or the advice changed."""
     rows_viewed = Signal(str, object)
     """The rows that `view_finding` asked for: the finding's code, and a list as `DataFacts.rows`."""
+    fix_previewed = Signal(object)
+    """What `preview_fix` asked for, as `desktop_ft.core.data.fix_preview.FixPreview.to_dict` gives."""
     error_raised = Signal(object)
     """`DesktopFtError` that belongs to no place on the screen."""
     closed = Signal()
@@ -301,6 +303,15 @@ class NewRunModel(QObject):
         self._viewed_code = code
         self._view_slot.start(work, self._on_rows_viewed, self._on_view_failed)
 
+    def preview_fix(self, name: str) -> None:
+        """Ask what a fix would do; `fix_previewed` brings it."""
+        payload = {**self._data_payload(str(self.draft.get("data.train"))), "fix": name}
+
+        def work(cancelled: IsCancelled, _progress: ReportProgress) -> object:
+            return run_task("preview_fix", payload, _DATA_SECONDS, cancelled)
+
+        self._view_slot.start(work, self.fix_previewed.emit, self._on_view_failed)
+
     def cancel_data(self) -> None:
         """Stop reading the data; the last facts stay."""
         self._reread.stop()
@@ -316,6 +327,7 @@ class NewRunModel(QObject):
         return {
             "path": str(resolve_data(source, self.objective)),
             "objective": self.objective,
+            "eval_path": self._eval_file(),
             "model_dir": str(self.model.path) if self.model else None,
             "added_tokens": list(cast("tuple[str, ...]", draft.get("model.added_tokens"))),
             "max_length": draft.get("data.max_length"),
@@ -324,6 +336,12 @@ class NewRunModel(QObject):
             "assistant_only_loss": draft.get("data.assistant_only_loss"),
             "fixes": list(cast("tuple[str, ...]", draft.get("data.fixes"))),
         }
+
+    def _eval_file(self) -> str | None:
+        """The evaluation file, once it is there: what a person is still typing is none."""
+        source = str(self.draft.get("data.eval") or "")
+        path = resolve_data(source, self.objective) if source else None
+        return str(path) if path is not None and path.is_file() else None
 
     def _on_model_read(self, model: object) -> None:
         self.model = cast("ModelInfo", model)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from desktop_ft.core.advice import FEW_ROWS_FULL
-from desktop_ft.core.data.fixes import FIXES_OF, Numbered
+from desktop_ft.core.data.fix_names import FIXES_OF
+from desktop_ft.core.data.fixes import Numbered
 from desktop_ft.core.data.fixes import exact_duplicates as exact_duplicates_of
 from desktop_ft.core.data.read import MalformedRow
 from desktop_ft.core.data.signals import Signal

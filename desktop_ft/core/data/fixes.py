@@ -19,6 +19,7 @@ from desktop_ft.core.data.doctor.pairs import identical_pairs, label_conflicts, 
 from desktop_ft.core.data.doctor.secrets import mask_api_keys
 from desktop_ft.core.data.doctor.texts import rewritten, seen
 from desktop_ft.core.data.fingerprint import example_fingerprint
+from desktop_ft.core.data.fix_names import DUPLICATES, EMPTY, LEAKAGE, MALFORMED, NEAR_DUPLICATES, OVER_LENGTH
 from desktop_ft.core.data.formats import to_example
 from desktop_ft.core.data.read import MalformedRow, Rows
 from desktop_ft.core.data.records import Example
@@ -26,13 +27,6 @@ from desktop_ft.core.errors import DesktopFtError
 
 Numbered = Sequence[tuple[int, Example]]
 """0-based index of the row, and what it says."""
-
-MALFORMED: Final = "drop_malformed_rows"
-DUPLICATES: Final = "drop_exact_duplicates"
-EMPTY: Final = "drop_empty_answers"
-OVER_LENGTH: Final = "drop_over_length"
-NEAR_DUPLICATES: Final = "drop_near_duplicates"
-LEAKAGE: Final = "drop_leakage"
 
 Mend = Callable[[Example], Example]
 
@@ -106,21 +100,6 @@ _UNWANTED: Final[Mapping[str, Callable[[Numbered], list[int]]]] = {
 
 FIXES: Final = (MALFORMED, *REPAIRS, *_UNWANTED, LEAKAGE, OVER_LENGTH)
 """All, in the order in which they are applied."""
-
-FIXES_OF: Final[Mapping[str, tuple[str, ...]]] = {
-    "malformed_rows": (MALFORMED,),
-    "mojibake": ("repair_mojibake", "drop_mojibake"),
-    "html": ("strip_html", "drop_html"),
-    **{code: (f"mask_{code}", f"drop_{code}") for code in ("api_keys", "emails", "phones", "cards")},
-    **{
-        code: (f"drop_{code}",)
-        for code in (
-            "empty_answers", "one_word_answers", "refusals", "language_mix", "tool_calls", "identical_pairs", "swapped_pairs",
-            "label_conflicts", "exact_duplicates", "near_duplicates", "leakage", "over_length",
-        )
-    },
-}  # fmt: skip
-"""The fixes of each finding, the gentlest first."""
 
 _WORDS: Final[Mapping[str, str]] = {
     MALFORMED: "cannot be read",

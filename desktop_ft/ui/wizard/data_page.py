@@ -28,6 +28,7 @@ from desktop_ft.ui.wizard.column_dialog import ColumnDialog, fitting_formats
 from desktop_ft.ui.wizard.convert_dialog import ConvertDialog
 from desktop_ft.ui.wizard.example_view import HEAD_EM, ExampleView
 from desktop_ft.ui.wizard.findings import FindingsView, rows_words
+from desktop_ft.ui.wizard.fix_dialog import FixDialog
 from desktop_ft.ui.wizard.histogram import Histogram, Lengths
 from desktop_ft.ui.wizard.notices import AdviceLine, ProblemBox
 from desktop_ft.ui.wizard.page import WizardPage, see_through, set_stacked
@@ -210,6 +211,8 @@ class DataPage(WizardPage):
         strip.replace.clicked.connect(self._on_replace_clicked)
         self.examples.all_requested.connect(self._show_first_rows)
         self.findings.fix_requested.connect(self._on_fix_requested)
+        self.findings.preview_requested.connect(model.preview_fix)
+        model.fix_previewed.connect(self._on_fix_previewed)
         self.findings.length_requested.connect(self._on_length_requested)
         self.findings.rows_requested.connect(model.view_finding)
 
@@ -298,6 +301,15 @@ class DataPage(WizardPage):
     def _on_fix_requested(self, fix: str, wanted: bool) -> None:
         self.model.set_fix(fix, wanted=wanted)
         self._show_first_rows()
+
+    def _on_fix_previewed(self, shown: object) -> None:
+        preview = cast("Mapping[str, object]", shown)
+        fix = str(preview["fix"])
+        is_taken = fix in cast("tuple[str, ...]", self.model.draft.get("data.fixes"))
+        dialog = FixDialog(preview, is_taken=is_taken, parent=self)
+        if dialog.exec() == QDialog.DialogCode.Accepted:
+            self._on_fix_requested(fix, not is_taken)
+        dialog.deleteLater()
 
     def _on_length_requested(self, num_tokens: int) -> None:
         self.model.set("data.max_length", num_tokens)

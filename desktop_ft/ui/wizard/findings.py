@@ -8,31 +8,33 @@ from typing import Final, cast
 from PySide6.QtCore import QCoreApplication, Signal
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
+from desktop_ft.core.data.fix_names import FIXES_OF, MALFORMED, MENDING
 from desktop_ft.jobs.data_facts import DataFacts
 from desktop_ft.ui.kit.buttons import Button, button
 from desktop_ft.ui.kit.icons import STATE_ICONS, IconLabel
 from desktop_ft.ui.kit.layout import column, row, rule
 from desktop_ft.ui.kit.text import Label, format_number
 
-FIX_OF: Final[Mapping[str, str]] = {
-    "malformed_rows": "drop_malformed_rows",
-    "empty_answers": "drop_empty_answers",
-    "exact_duplicates": "drop_exact_duplicates",
-    "over_length": "drop_over_length",
-}
-CHECKS: Final = (*FIX_OF, "one_word_answers", "too_few_rows")
+CHECKS: Final = (
+    "malformed_rows", "empty_answers", "leakage", "api_keys", "cards", "emails", "phones", "mojibake", "tool_calls", "refusals",
+    "language_mix", "html", "exact_duplicates", "near_duplicates", "over_length", "one_word_answers", "too_few_rows",
+)  # fmt: skip
+_LINKS_A_LINE: Final = 2
+"""More do not fit with a large font."""
 _TONES: Final = {"error": "bad", "warning": "warn", "info": "info"}
-_SHOWABLE: Final = frozenset({"empty_answers", "exact_duplicates", "over_length", "one_word_answers"})
+_NOT_SHOWABLE: Final = frozenset({"malformed_rows"})
+"""Rows that cannot be read have no text to show."""
 
 
 class FindingsView(QWidget):
     """The list.
 
-    ``fix_requested`` carries a fix and whether it is wanted; ``length_requested`` a new maximum length; ``rows_requested`` the code of
-    the finding whose rows are to be shown.
+    ``fix_requested`` carries a fix and whether it is wanted; ``preview_requested`` a fix to be looked at first; ``length_requested`` a
+    new maximum length; ``rows_requested`` the code of the finding whose rows are to be shown.
     """
 
     fix_requested = Signal(str, bool)
+    preview_requested = Signal(str)
     length_requested = Signal(int)
     rows_requested = Signal(str)
 
@@ -66,7 +68,7 @@ class FindingsView(QWidget):
         self._shown = shown
         self._clear()
         lines = [self._finding(finding, facts, longest_allowed) for finding in facts.findings]
-        lines += [self._fixed(fix, facts.dropped.get(fix, 0)) for fix in fixes]
+        lines += [self._fixed(fix, facts) for fix in fixes]
         lines.append(self._passed(facts))
         for at, line in enumerate(lines):
             if at:
@@ -83,24 +85,29 @@ class FindingsView(QWidget):
 
     def _finding(self, finding: Mapping[str, object], facts: DataFacts, longest_allowed: int) -> QWidget:
         code, num_rows = str(finding["code"]), cast("int", finding["num_rows"])
-        links: list[Button] = []
-        if code in FIX_OF:
-            fix = FIX_OF[code]
-            words = self.tr("Keep one of each") if code == "exact_duplicates" else self.tr("Leave out")
-            links.append(button(words, "link", on_click=lambda: self.fix_requested.emit(fix, True)))
+        links = [self._fix_link(fix, code) for fix in FIXES_OF.get(code, ())]
+        if code not in _NOT_SHOWABLE and links:
+            gentlest = FIXES_OF[code][0]
+            links.append(button(self.tr("Preview…"), "link", on_click=lambda: self.preview_requested.emit(gentlest)))
         longest = facts.longest or 0
         if code == "over_length" and longest and (not longest_allowed or longest <= longest_allowed):
             words = self.tr("Raise to {0}").format(format_number(longest))
             links.append(button(words, "link", on_click=lambda: self.length_requested.emit(longest)))
-        show = button(self.tr("Show"), "link", on_click=lambda: self.rows_requested.emit(code)) if code in _SHOWABLE else None
+        can_show = num_rows and code not in _NOT_SHOWABLE
+        show = button(self.tr("Show"), "link", on_click=lambda: self.rows_requested.emit(code)) if can_show else None
         title = f"{finding['title']}: {rows_words(num_rows)}" if num_rows else str(finding["title"])
         return self._line(_TONES[str(finding["severity"])], title, str(finding["message"]), links, show)
 
-    def _fixed(self, fix: str, num_rows: int) -> QWidget:
-        code = next(code for code, name in FIX_OF.items() if name == fix)
+    def _fix_link(self, fix: str, code: str) -> Button:
+        words = self.tr("Keep one") if code in ("exact_duplicates", "near_duplicates") else fix_words(fix)
+        return button(words, "link", on_click=lambda: self.fix_requested.emit(fix, True))
+
+    def _fixed(self, fix: str, facts: DataFacts) -> QWidget:
         undo = button(self.tr("Take back"), "link", "undo-2", on_click=lambda: self.fix_requested.emit(fix, False))
-        title = self.tr("{0} left out").format(rows_words(num_rows))
-        return self._line("good", title, fixed_words(code), [undo])
+        look = button(self.tr("Preview…"), "link", on_click=lambda: self.preview_requested.emit(fix))
+        words = self.tr("{0} mended") if fix in MENDING else self.tr("{0} left out")
+        title = words.format(rows_words((facts.changed if fix in MENDING else facts.dropped).get(fix, 0)))
+        return self._line("good", title, fixed_words(fix), [undo] if fix == MALFORMED else [undo, look])
 
     def _passed(self, facts: DataFacts) -> QWidget:
         found = {str(finding["code"]) for finding in facts.findings}
@@ -121,9 +128,9 @@ class FindingsView(QWidget):
             link.setAccessibleName(f"{link.text()}: {title}")
         head = row((heading, 1), *([column(show, None)] if show else []), gap=4)
         words = column(head, caption, gap=2)
-        if links:
+        for at in range(0, len(links), _LINKS_A_LINE):
             bar = row(gap=8)
-            for link in links:
+            for link in links[at : at + _LINKS_A_LINE]:
                 bar.addWidget(link)
             bar.addStretch(1)
             words.addLayout(bar)
@@ -138,12 +145,50 @@ def rows_words(count: int) -> str:
     return QCoreApplication.translate("findings", "{0} rows").format(format_number(count))
 
 
-def fixed_words(code: str) -> str:
-    """What was left out, in a sentence."""
+def fix_words(fix: str) -> str:
+    """What taking a fix does, on a link."""
     words = {
-        "malformed_rows": QCoreApplication.translate("findings", "Those that cannot be read. The file stays as it is."),
-        "empty_answers": QCoreApplication.translate("findings", "Those without an answer. The file stays as it is."),
-        "exact_duplicates": QCoreApplication.translate("findings", "Those that repeat an earlier one. The file stays as it is."),
-        "over_length": QCoreApplication.translate("findings", "Those longer than the limit. The file stays as it is."),
+        "repair_mojibake": QCoreApplication.translate("findings", "Repair"),
+        "strip_html": QCoreApplication.translate("findings", "Take out"),
+        "mask_api_keys": QCoreApplication.translate("findings", "Mask"),
+        "mask_cards": QCoreApplication.translate("findings", "Mask"),
+        "mask_emails": QCoreApplication.translate("findings", "Mask"),
+        "mask_phones": QCoreApplication.translate("findings", "Mask"),
     }
-    return words[code]
+    return words.get(fix) or QCoreApplication.translate("findings", "Leave out")
+
+
+def fixed_words(fix: str) -> str:
+    """What was left out or mended, in a sentence."""
+    return QCoreApplication.translate("findings", "{0} The file stays as it is.").format(_which_rows(fix))
+
+
+def _which_rows(fix: str) -> str:  # one sentence for each fix
+    words = {
+        MALFORMED: QCoreApplication.translate("findings", "Those that cannot be read."),
+        "drop_empty_answers": QCoreApplication.translate("findings", "Those without an answer."),
+        "drop_exact_duplicates": QCoreApplication.translate("findings", "Those that repeat an earlier one."),
+        "drop_near_duplicates": QCoreApplication.translate("findings", "Those that nearly repeat an earlier one."),
+        "drop_over_length": QCoreApplication.translate("findings", "Those longer than the limit."),
+        "drop_leakage": QCoreApplication.translate("findings", "Those that stand in the evaluation file too."),
+        "drop_one_word_answers": QCoreApplication.translate("findings", "Those that answer with one word where more was asked for."),
+        "drop_mojibake": QCoreApplication.translate("findings", "Those with broken characters."),
+        "drop_html": QCoreApplication.translate("findings", "Those with debris of web pages."),
+        "drop_refusals": QCoreApplication.translate("findings", "Those that refuse or speak of being a model."),
+        "drop_api_keys": QCoreApplication.translate("findings", "Those with keys or tokens."),
+        "drop_cards": QCoreApplication.translate("findings", "Those with card numbers."),
+        "drop_emails": QCoreApplication.translate("findings", "Those with e-mail addresses."),
+        "drop_phones": QCoreApplication.translate("findings", "Those with phone numbers."),
+        "drop_tool_calls": QCoreApplication.translate("findings", "Those with calls of tools that cannot be read."),
+        "drop_language_mix": QCoreApplication.translate("findings", "Those that answer in another language."),
+        "drop_identical_pairs": QCoreApplication.translate("findings", "Those with the same answer twice."),
+        "drop_swapped_pairs": QCoreApplication.translate("findings", "Those that stand in the file the other way round too."),
+        "drop_label_conflicts": QCoreApplication.translate("findings", "Those with an answer marked both good and bad."),
+        "repair_mojibake": QCoreApplication.translate("findings", "Those with broken characters that have an exact way back."),
+        "strip_html": QCoreApplication.translate("findings", "Those with tags and entities, which are taken out."),
+        "mask_api_keys": QCoreApplication.translate("findings", "Those with keys or tokens, now <API_KEY>."),
+        "mask_cards": QCoreApplication.translate("findings", "Those with card numbers, now <CARD>."),
+        "mask_emails": QCoreApplication.translate("findings", "Those with e-mail addresses, now <EMAIL>."),
+        "mask_phones": QCoreApplication.translate("findings", "Those with phone numbers, now <PHONE>."),
+    }
+    return words[fix]

@@ -16,7 +16,7 @@ from desktop_ft.core.events import DryRunDone, ErrorRaised, Event, RunFinished
 from desktop_ft.core.job import DryRunRequest
 from desktop_ft.core.memory import changed_config
 from desktop_ft.core.memory.dry_run import create_dry_run, exact_json, exact_verdict
-from desktop_ft.core.memory.terms import context_bytes, cublas_workspace_bytes
+from desktop_ft.core.memory.terms import cublas_workspace_bytes, known_context_bytes
 
 if TYPE_CHECKING:
     from desktop_ft.engine.dry_run.job import Exact
@@ -176,7 +176,7 @@ def test_the_job_answers_with_parts_that_add_up(model: Path, tmp_path: Path) -> 
     events = answered(config_of(model), tmp_path)
     done = next(event for event in events if isinstance(event, DryRunDone))
     assert [event.status for event in events if isinstance(event, RunFinished)] == ["completed"]
-    assert sum(done.terms.values()) == done.total_bytes == context_bytes(H100) + done.reserved_bytes
+    assert sum(done.terms.values()) == done.total_bytes == known_context_bytes(H100) + done.reserved_bytes
     assert (done.num_layers, done.num_layers_run) == (8, 4)
     assert "torch 2" in done.versions
     assert exact_json(done)["total_bytes"] == done.total_bytes

@@ -294,7 +294,7 @@ def test_long_rows_of_one_piece_come_to_an_end(piece: str) -> None:
 @pytest.mark.real
 @pytest.mark.parametrize("piece", PIECES)
 def test_the_longest_rows_of_one_piece_come_to_an_end(piece: str) -> None:
-    _look_everywhere(piece, 2**22)
+    _look_everywhere(piece, 2**21)
 
 
 def test_every_check_has_its_name() -> None:

@@ -30,7 +30,7 @@ def test_planted_faults_are_found_and_look_alikes_are_not(tmp_path: Path) -> Non
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("seed", [2, 3])
+@pytest.mark.parametrize("seed", [2])
 def test_planted_faults_among_ten_thousand_rows(seed: int, tmp_path: Path) -> None:
     planted = plant(tmp_path, 10_000, num_faults=60, num_look_alikes=220, seed=seed)
     assert min(planted.look_alikes.values()) >= 200

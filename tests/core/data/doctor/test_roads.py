@@ -16,8 +16,9 @@ from desktop_ft.core.data.check import inspect_data
 from desktop_ft.core.data.dataset import load_training_data
 from desktop_ft.core.data.doctor import cache, scan
 from desktop_ft.core.data.doctor.near_duplicates import near_duplicates
+from desktop_ft.core.data.fix_names import FIXES_OF, MENDING
 from desktop_ft.core.data.fix_preview import preview_fix
-from desktop_ft.core.data.fixes import FIXES, FIXES_OF, REPAIRS
+from desktop_ft.core.data.fixes import FIXES, REPAIRS
 from desktop_ft.core.data.records import Example, Judged, Preference, PromptCompletion
 from desktop_ft.core.data.tokenizer import ModelTokenizer, load_tokenizer
 from desktop_ft.core.data.view import view_rows
@@ -78,6 +79,7 @@ def test_every_fault_has_its_row_and_its_fixes(train: Path, held_out: Path) -> N
 
 def test_fixes_are_the_names_that_the_configuration_takes() -> None:
     assert set(get_args(DataFixName)) == set(FIXES)
+    assert set(REPAIRS) == MENDING
     assert {fix for fixes in FIXES_OF.values() for fix in fixes} == set(FIXES)
 
 
