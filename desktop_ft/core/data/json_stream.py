@@ -86,19 +86,20 @@ class _Text:
         self._is_whole = False
         self._buffer = ""
         self._at = 0
+        self._counted = 0
 
     @property
     def offset(self) -> int:
         """Bytes before the next character; -1 where one cannot go there."""
         if not self._has_places:
             return -1
-        self._drop()
+        self._count()
         return self._before
 
     def go_to(self, offset: int) -> None:
         """Read on from another place."""
         self._file.seek(offset)
-        self._before, self._buffer, self._at, self._is_whole = offset, "", 0, False
+        self._before, self._buffer, self._at, self._counted, self._is_whole = offset, "", 0, 0, False
         self._decoder.reset()
 
     def peek(self) -> str:
@@ -120,7 +121,8 @@ class _Text:
         Raises:
             _BrokenError: If it is no JSON.
         """
-        self._drop()
+        if self._at >= _MORE_BYTES:
+            self._drop()
         while True:
             try:
                 value, end = cast("tuple[object, int]", _DECODER.raw_decode(self._buffer, self._at))
@@ -238,12 +240,17 @@ class _Text:
             return None, NOT_UTF8
         return value, ZERO_BYTES if "\0" in source else None
 
+    def _count(self) -> None:
+        """Bring the number of bytes up to where the text is."""
+        if self._has_places:
+            passed = self._buffer[self._counted : self._at]
+            self._before += len(passed) if passed.isascii() else len(passed.encode(self._name, "surrogateescape"))
+        self._counted = self._at
+
     def _drop(self) -> None:
         """Forget what is behind."""
-        if self._has_places:
-            gone = self._buffer[: self._at]
-            self._before += len(gone) if gone.isascii() else len(gone.encode(self._name, "surrogateescape"))
-        self._buffer, self._at = self._buffer[self._at :], 0
+        self._count()
+        self._buffer, self._at, self._counted = self._buffer[self._at :], 0, 0
 
     def _fill(self) -> bool:
         """Read more; False at the end."""
