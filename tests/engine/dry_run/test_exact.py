@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 GIB = 1 << 30
 H100 = DeviceFacts("cuda", "NVIDIA H100 80GB HBM3", 80 * GIB, 79 * GIB, GIB, supports_bf16=True)
-HIDDEN, WIDTH, LAYERS, VOCABULARY, HEADS, KV_HEADS = 256, 640, 8, 8192, 4, 2
+HIDDEN, WIDTH, LAYERS, VOCABULARY, HEADS, KV_HEADS = 256, 640, 6, 8192, 4, 2
 TOKENS, ROWS, RANK = 128, 2, 16
 KV = HIDDEN // HEADS * KV_HEADS
 LINEAR = 2 * HIDDEN * HIDDEN + 2 * HIDDEN * KV + 3 * HIDDEN * WIDTH
@@ -52,7 +52,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def config_of(model: Path, kind: str = "lora", objective: str = "sft", **more: object) -> RunConfig:
-    num_rows = ROWS if objective == "sft" else 2 * ROWS
+    num_rows = 2 * ROWS if objective in {"grpo", "ppo"} else ROWS
     config = validate(
         {
             "model": {"source": str(model)},
@@ -81,7 +81,7 @@ def exact(config: RunConfig, folder: Path, *, rows_differ: bool = False, expanda
 
 def test_weights_adapter_gradients_and_states_are_those_that_a_person_counts(model: Path, tmp_path: Path) -> None:
     found = exact(config_of(model), tmp_path)
-    assert (found.depth.whole, found.depth.run) == (8, 4)
+    assert (found.depth.whole, found.depth.run) == (6, 4)
     assert found.phase == "head"
     assert found.kinds["logits"] == ROWS * (TOKENS - 1) * 32768 * 2  # a tile of TRL's head is as wide for a small vocabulary
     assert found.kinds["weights"] == 2 * WEIGHTS + ROTARY
@@ -95,30 +95,24 @@ def test_weights_adapter_gradients_and_states_are_those_that_a_person_counts(mod
     assert found.reserved >= found.allocated
 
 
-@pytest.mark.parametrize("changes", [{"kind": "full"}, {"training__activation_checkpointing": False}], ids=["full", "no checkpointing"])
-def test_a_deepened_trace_is_that_of_the_deep_model(
-    changes: dict[str, Any], model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_deepened_trace_is_that_of_the_deep_model(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from desktop_ft.engine.dry_run import job
     from desktop_ft.engine.dry_run.depth import Depth
 
-    config = config_of(model, **changes)
+    config = config_of(model, "full", training__activation_checkpointing=False)
     deepened = exact(config, tmp_path)
     monkeypatch.setattr(job, "depth_of", lambda _: Depth(LAYERS, LAYERS, range(0)))
     whole = exact(config, tmp_path)
-    assert (deepened.depth.run, whole.depth.run) == (4, 8)
+    assert (deepened.depth.run, whole.depth.run) == (4, 6)
     assert deepened.allocated == pytest.approx(whole.allocated, rel=0.001)
     assert deepened.reserved == pytest.approx(whole.reserved, abs=4 << 20)
 
 
 def test_rows_of_different_lengths_leave_holes_that_expandable_segments_do_not(model: Path, tmp_path: Path) -> None:
     config = config_of(model, data__max_length=2048, training__activation_checkpointing=False)
-    equal, varied, expandable = (
-        exact(config, tmp_path, rows_differ=differ, expandable=grows) for differ, grows in ((False, False), (True, False), (True, True))
-    )
-    assert varied.reserved - varied.allocated > equal.reserved - equal.allocated
+    varied, expandable = (exact(config, tmp_path, rows_differ=True, expandable=grows) for grows in (False, True))
     assert expandable.reserved - expandable.allocated < varied.reserved - varied.allocated
-    assert varied.holes > 0 == expandable.holes == equal.holes
+    assert varied.holes > 0 == expandable.holes
 
 
 def test_qlora_keeps_half_a_byte_a_weight_and_adapters_in_16_bit(model: Path, tmp_path: Path) -> None:
@@ -177,10 +171,10 @@ def test_the_job_answers_with_parts_that_add_up(model: Path, tmp_path: Path) -> 
     done = next(event for event in events if isinstance(event, DryRunDone))
     assert [event.status for event in events if isinstance(event, RunFinished)] == ["completed"]
     assert sum(done.terms.values()) == done.total_bytes == known_context_bytes(H100) + done.reserved_bytes
-    assert (done.num_layers, done.num_layers_run) == (8, 4)
+    assert (done.num_layers, done.num_layers_run) == (6, 4)
     assert "torch 2" in done.versions
     assert exact_json(done)["total_bytes"] == done.total_bytes
-    assert [exact_verdict(done, free) for free in (79 * GIB, done.total_bytes + done.holes_bytes - 1, done.total_bytes - 1)] == [
+    assert [exact_verdict(done, free) for free in (79 * GIB, done.total_bytes, done.total_bytes - 1)] == [
         "fits",
         "tight",
         "does_not_fit",
