@@ -71,7 +71,7 @@ def test_memory_left_over_can_be_spent_and_it_still_fits() -> None:
 
 
 def test_every_second_layer_lies_between_all_and_none() -> None:
-    def activations(**more: object) -> int:
+    def activations(**more: Any) -> int:
         return terms(estimate(run(micro=2, **STATED, **more), LLAMA_8B, H100))["activations"]
 
     every, second, none = (
