@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 QkNorm = Literal["none", "head", "width"]
@@ -47,7 +47,7 @@ class Family:
     window_is_opt_in: bool = False
     full_attention_every: int = 0
     tied: bool = False
-    defaults: Mapping[str, int] | None = None
+    defaults: Mapping[str, int] | None = field(default=None, hash=False)
 
 
 _GEMMA3_DEFAULTS: Final = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Literal
 
 from desktop_ft.core.config import RunConfig
@@ -169,11 +170,16 @@ class Linear:
 ATTENTION_NAMES: Final = frozenset({"q_proj", "k_proj", "v_proj", "o_proj", "qkv_proj"})
 
 
-def linears(shape: ModelShape) -> Iterator[Linear]:
+@lru_cache(maxsize=64)
+def linears(shape: ModelShape) -> tuple[Linear, ...]:
     """The linear layers of one block that can carry an adapter.
 
     Routed experts are three-dimensional parameters in transformers 5, and no layers: `Plan.adapts_experts`.
     """
+    return tuple(_linears(shape))
+
+
+def _linears(shape: ModelShape) -> Iterator[Linear]:
     hidden, query, kv, width = shape.hidden_size, shape.query_width, shape.kv_width, shape.intermediate_size
     if shape.fused:
         yield Linear("qkv_proj", hidden, query + 2 * kv)

@@ -59,7 +59,7 @@ class SpareBox(QWidget):
 
     def _add_limits(self, found: Limits, max_length: int) -> None:
         if found.longest_context > max_length:
-            words = self.tr("Examples of up to {0} tokens").format(format_number(found.longest_context))
+            words = self.tr("{0} tokens an example").format(format_number(found.longest_context))
             self._add(words, self.tr("fit"), {"data.max_length": found.longest_context})
         if found.largest_model is not None:
             self._add(self.tr("Models up to {0}").format(found.largest_model), self.tr("fit"), None)
