@@ -284,7 +284,9 @@ def test_the_data_page_shows_both_answers_of_a_pair_and_only_formats_that_fit(
     assert isinstance(page, DataPage)
     view = page.examples
     assert page.learns.text().startswith("Learns from pairs")
-    assert [page.strip.format.itemData(at) for at in range(page.strip.format.count())] == ["auto", "sharegpt_preference"]
+    assert [page.strip.format.itemData(at) for at in range(page.strip.format.count())] == [
+        "auto", "hh_rlhf", "ultrafeedback", "sharegpt_preference", "alpaca_preference", "ranked",
+    ]  # fmt: skip
     assert (view.pair_chat.isVisible(), view.chat.isVisible()) == (True, False)
     chosen = "".join(token.text for token in view.pair_tokens.chosen.tokens() if token.trained)
     rejected = "".join(token.text for token in view.pair_tokens.rejected.tokens() if token.trained)
