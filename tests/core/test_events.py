@@ -130,5 +130,5 @@ def test_a_newer_version_is_refused() -> None:
 
 
 def test_every_kind_has_one_name() -> None:
-    assert len(EVENT_TYPES) == len(set(EVENT_TYPES.values())) == 18
+    assert len(EVENT_TYPES) == len(set(EVENT_TYPES.values())) == 19
     assert all(dataclasses.is_dataclass(kind) for kind in EVENT_TYPES.values())

@@ -207,7 +207,9 @@ class MemoryBar(_Painted):
         return ""
 
     def _as_table(self) -> str:
-        lines = [f"{part.name}: {format_gib(part.num_bytes, 2)}. {part.explanation}".rstrip(". ") + "." for part in self._parts]
+        lines = [
+            f"{part.name}: {format_gib(part.num_bytes, 2)}" + (f". {part.explanation}" if part.explanation else "") for part in self._parts
+        ]
         total = sum(part.num_bytes for part in self._parts if not part.outside)
         lines.append(self.tr("This run, at its peak: {0} ± {1}").format(format_gib(total, 2), format_gib(self._uncertainty_bytes, 2)))
         lines.append(self.tr("Card: {0}").format(format_gib(self._card_bytes, 2)))

@@ -10,7 +10,7 @@ from tests.core.data.tiny import make_model_dir
 
 GIB = 2**30
 GPU = DeviceFacts("cuda", "RTX 4090", 24 * GIB, int(22.7 * GIB), int(1.3 * GIB), supports_bf16=True, uuid="GPU-1")
-SMALL_GPU = DeviceFacts("cuda", "RTX 3050", 6 * GIB, int(5.2 * GIB), int(0.8 * GIB), supports_bf16=True, uuid="GPU-2")
+SMALL_GPU = DeviceFacts("cuda", "RTX 3050", 6 * GIB, int(4.85 * GIB), int(1.15 * GIB), supports_bf16=True, uuid="GPU-2")
 CPU = DeviceFacts("cpu", "CPU", 16 * GIB, 11 * GIB, 5 * GIB)
 
 

@@ -69,7 +69,8 @@ def test_it_measures_the_run_as_it_is_set_up(wizard: NewRunWizard, started: list
     assert box.detail.text() == "Loading demo"
     job.fold([Progress(phase="train", done=1, total=3, detail="Measuring the longest batch")])
     assert (box.bar.value(), box.bar.maximum()) == (1, 3)
-    QApplication.processEvents()
+    for _ in range(5):
+        QApplication.processEvents()
     assert clipped_texts(wizard) == []
 
 
@@ -163,5 +164,6 @@ def test_nothing_is_cut_in_a_narrow_window(make_wizard: MakeWizard, started: lis
     wizard = make_wizard(size=NARROW)
     wizard.go_to(LAST)
     begin(wizard).fold([MEASURED, RunFinished(status="completed")])
-    QApplication.processEvents()
+    for _ in range(5):
+        QApplication.processEvents()
     assert clipped_texts(wizard) == []

@@ -223,7 +223,7 @@ def test_a_typed_rank_moves_the_panel_at_once(make_wizard: MakeWizard, qtbot: Qt
 
 
 def test_what_does_not_fit_has_its_way_out_in_focus(make_wizard: MakeWizard, qtbot: QtBot, tmp_path: Path) -> None:
-    wizard = make_wizard(SMALL_GPU, model=str(write_model(tmp_path / "large", hidden=4096, layers=6)))
+    wizard = make_wizard(SMALL_GPU, model=str(write_model(tmp_path / "large", hidden=4096, layers=8)))
     wizard.go_to(4)
     best = wizard.review.fit_list.best_button()
     assert best is not None
