@@ -29,7 +29,7 @@ from desktop_ft.ui.wizard.rate_dialog import RateDialog
 from tests.end2end.test_crash import events_of
 from tests.helpers.clipping import clipped_texts
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow_bench, pytest.mark.timeout(600)]
 LEFT = Qt.MouseButton.LeftButton
 ENGINE_MS = 240_000
 READING_MS = 30_000

@@ -275,6 +275,7 @@ def _finished(child: subprocess.Popen[bytes]) -> int:
     return child.wait(120)
 
 
+@pytest.mark.slow_bench
 @pytest.mark.usefixtures("desktop_ft_home")
 def test_the_probes_peak_is_that_of_the_run(new_run: NewRun, tiny: Path, tmp_path: Path) -> None:
     """Peak resident memory belongs to a process, so that each needs its own: about eight seconds, most of it imports."""

@@ -108,6 +108,7 @@ def test_a_deepened_trace_is_that_of_the_deep_model(model: Path, tmp_path: Path,
     assert deepened.reserved == pytest.approx(whole.reserved, abs=4 << 20)
 
 
+@pytest.mark.slow_bench
 def test_rows_of_different_lengths_leave_holes_that_expandable_segments_do_not(model: Path, tmp_path: Path) -> None:
     config = config_of(model, data__max_length=2048, training__activation_checkpointing=False)
     varied, expandable = (exact(config, tmp_path, rows_differ=True, expandable=grows) for grows in (False, True))
@@ -131,13 +132,17 @@ def test_paged_states_lie_past_the_allocator(model: Path, tmp_path: Path) -> Non
     assert found.kinds["optimizer"] < 3 * (WEIGHTS - large)
 
 
+@pytest.mark.slow_bench
 def test_dora_brings_magnitudes_and_kahan_a_third_state(model: Path, tmp_path: Path) -> None:
     magnitudes = LAYERS * (2 * HIDDEN + 2 * KV + 2 * WIDTH + HIDDEN)
     assert exact(config_of(model, method__use_dora=True), tmp_path).kinds["adapter"] == 4 * (ADAPTER + magnitudes)
     assert exact(config_of(model, "full"), tmp_path).kinds["optimizer"] == 6 * WEIGHTS
 
 
-@pytest.mark.parametrize("objective", ["dpo", "orpo", "kto", "reward", "grpo", "ppo"])
+@pytest.mark.parametrize(
+    "objective",
+    ["dpo", "kto", "reward", *(pytest.param(name, marks=pytest.mark.slow_bench) for name in ("orpo", "grpo", "ppo"))],
+)
 def test_every_objective_takes_its_steps(objective: str, model: Path, tmp_path: Path) -> None:
     found = exact(config_of(model, objective=objective, objective__rollout__max_completion_length=16), tmp_path)
     assert found.reserved >= found.allocated > 2 * WEIGHTS
@@ -166,6 +171,7 @@ def answered(config: RunConfig, folder: Path) -> list[Event]:
     return list(EventTail(job.events_file).read_all())
 
 
+@pytest.mark.slow_bench
 def test_the_job_answers_with_parts_that_add_up(model: Path, tmp_path: Path) -> None:
     events = answered(config_of(model), tmp_path)
     done = next(event for event in events if isinstance(event, DryRunDone))
