@@ -96,10 +96,15 @@ def _loraplus(
 
 
 def _keep_embeddings_in_float32(model: torch.nn.Module) -> None:
-    """As Trainer: 8-bit states are unstable for embeddings (Dettmers et al. 2022, arXiv 2110.02861, section 3.3)."""
+    """As Trainer: 8-bit states are unstable for embeddings (Dettmers et al. 2022, arXiv 2110.02861, section 3.3).
+
+    bitsandbytes remembers the places of such weights for the whole process; an optimizer made later, as in RLHF's second stage, would
+    keep float32 states for whatever stands in the same place.
+    """
     from bitsandbytes.optim.optimizer import GlobalOptimManager
 
     manager = GlobalOptimManager.get_instance()
+    manager.initialize()
     for module in model.modules():
         if isinstance(module, torch.nn.Embedding):
             manager.register_module_override(module, "weight", {"optim_bits": 32})
