@@ -130,11 +130,12 @@ def _method(config: RunConfig, num_parameters: int | None) -> Iterator[Advice]:
             "Use LoRA: a model of this size needs little memory as it is.",
         )
     if method.kind != "full" and method.use_dora and (method.kind == "qlora" or config.objective.kind in ONLINE):
-        why = (
-            "each matrix is dequantized once more in every pass"
-            if method.kind == "qlora"
-            else "each adapter is multiplied out for every token"
-        )
+        if method.kind == "qlora":
+            why = "each matrix is dequantized once more in every pass"
+        elif config.training.kernels == "none":
+            why = "each adapter is multiplied out for every token"
+        else:
+            why = "each matrix is read once more for every token"
         yield Advice(
             "dora_very_slow",
             "method.use_dora",
@@ -147,7 +148,8 @@ def _method(config: RunConfig, num_parameters: int | None) -> Iterator[Advice]:
             "dora_slow",
             "method.use_dora",
             "DoRA takes longer",
-            "A step takes about twice as long as with plain LoRA, and more memory; the result is a little better at small ranks.",
+            ("A step takes about twice as long as with plain LoRA" if config.training.kernels == "none" else "A step takes somewhat longer")
+            + ", and more memory; the result is a little better at small ranks.",
             "Switch DoRA off when time matters more.",
         )
     if method.kind != "full" and method.use_rslora and method.rank < 64:

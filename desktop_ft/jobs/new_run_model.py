@@ -102,6 +102,7 @@ class NewRunModel(QObject):
         self._model_slot = TaskSlot(self, self.crashed)
         self._data_slot = TaskSlot(self, self.crashed)
         self._view_slot = TaskSlot(self, self.crashed)
+        self._fix_slot = TaskSlot(self, self.crashed)
         self._viewed_code = ""
         self.workable = self._find_workable()
         """What the run would be, for memory and for what has an effect; a reward that is still missing keeps neither from being told."""
@@ -310,7 +311,7 @@ class NewRunModel(QObject):
         def work(cancelled: IsCancelled, _progress: ReportProgress) -> object:
             return run_task("preview_fix", payload, _DATA_SECONDS, cancelled)
 
-        self._view_slot.start(work, self.fix_previewed.emit, self._on_view_failed)
+        self._fix_slot.start(work, self.fix_previewed.emit, self._on_view_failed)
 
     def cancel_data(self) -> None:
         """Stop reading the data; the last facts stay."""
@@ -376,6 +377,7 @@ class NewRunModel(QObject):
         self._model_slot.drop()
         self._data_slot.drop()
         self._view_slot.drop()
+        self._fix_slot.drop()
         self.closed.emit()
 
     # --- what follows ------------------------------------------------------------------------------------------------

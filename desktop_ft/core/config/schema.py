@@ -12,6 +12,7 @@ from pydantic import Field
 
 from desktop_ft.core.config.fields import Section, setting
 from desktop_ft.core.config.objectives import ObjectiveConfig
+from desktop_ft.core.data.format_names import FormatName
 
 SCHEMA_VERSION: Final = 1
 DEMO: Final = "demo"
@@ -23,24 +24,7 @@ SchedulerName = Literal["constant", "constant_with_warmup", "linear", "cosine"]
 OptimizerName = Literal[
     "auto", "adamw_torch_fused", "adamw_torch", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit", "adafactor", "sgd"
 ]
-DataFormatName = Literal[
-    "auto",
-    "messages",
-    "sharegpt",
-    "alpaca",
-    "prompt_completion",
-    "qa",
-    "text",
-    "preference",
-    "hh_rlhf",
-    "ultrafeedback",
-    "sharegpt_preference",
-    "alpaca_preference",
-    "ranked",
-    "kto",
-    "prompts",
-    "rl",
-]
+DataFormatName = Literal["auto", FormatName]
 DataFixName = Literal[
     "drop_malformed_rows", "repair_mojibake", "strip_html", "mask_api_keys", "mask_cards", "mask_emails", "mask_phones",
     "drop_empty_answers", "drop_one_word_answers", "drop_mojibake", "drop_html", "drop_refusals",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import get_args
 
 from desktop_ft.core.data.conversion import (
     alpaca_example,
@@ -27,26 +27,10 @@ from desktop_ft.core.data.conversion_judged import (
     sharegpt_preference_example,
 )
 from desktop_ft.core.data.conversion_ranked import has_scores, number_of, ranked_example, ultrafeedback_example
+from desktop_ft.core.data.format_names import FormatName
 from desktop_ft.core.data.records import Example
 from desktop_ft.core.data.turns import are_alternating, as_turns, holds_from_value, holds_role_content
 
-FormatName = Literal[
-    "messages",
-    "sharegpt",
-    "alpaca",
-    "prompt_completion",
-    "qa",
-    "text",
-    "preference",
-    "hh_rlhf",
-    "ultrafeedback",
-    "sharegpt_preference",
-    "alpaca_preference",
-    "ranked",
-    "kto",
-    "prompts",
-    "rl",
-]
 FORMATS: tuple[FormatName, ...] = get_args(FormatName)
 
 

@@ -56,9 +56,7 @@ class Choices:
         }
 
 
-def choose(
-    config: RunConfig, model: ModelInfo, device: DeviceFacts, longest_example: int | None = None, *, equal_rows: bool = False
-) -> Choices:
+def choose(config: RunConfig, model: ModelInfo, device: DeviceFacts, longest_example: int | None = None) -> Choices:
     """Decide every ``auto`` that memory has a say in.
 
     Args:
@@ -66,7 +64,6 @@ def choose(
         model: Its shape may be unknown; then the smallest micro-batch is chosen.
         device: What it will train on, with what is free now.
         longest_example: Tokens of the longest example, where known; without it the worst case is ``data.max_length``.
-        equal_rows: Whether every row is known to be as long, so that no batch needs a mask.
     """
     config = last_stage_config(config)
     reasons: dict[str, str] = {}
@@ -90,7 +87,7 @@ def choose(
         reasons["method.weight_updates"] = why
     fused: Optimizer = "adamw_torch_fused" if optim == "auto" else optim
     base = Choices(dtype, attention, packing, 1, activation_checkpointing=True, optim=fused, reasons=reasons, weight_updates=updates)
-    chosen, found = _fit(config, model, device, base, longest_example, equal_rows=equal_rows)
+    chosen, found = _fit(config, model, device, base, longest_example)
     if optim == "auto":
         reasons["training.optim"] = _optim_reason(chosen, device)
     if config.training.micro_batch_size == "auto":
@@ -174,9 +171,7 @@ def _auto_dtype(config: RunConfig, device: DeviceFacts) -> tuple[Dtype, str]:
     return "float16", f"{device.name} has no bfloat16; the frozen weights are kept in float16, the adapter in float32."
 
 
-def _fit(
-    config: RunConfig, model: ModelInfo, device: DeviceFacts, base: Choices, longest_example: int | None, *, equal_rows: bool
-) -> tuple[Choices, Found]:
+def _fit(config: RunConfig, model: ModelInfo, device: DeviceFacts, base: Choices, longest_example: int | None) -> tuple[Choices, Found]:
     """Micro-batch and checkpointing together: the first pair that surely fits, else that just fits, else the smallest.
 
     Only where nothing fits with plain AdamW, the same is tried with the paged 8-bit one.
@@ -191,12 +186,7 @@ def _fit(
         if model.shape is None:
             return smallest, "unknown"
         judged: list[tuple[Choices, Found]] = [
-            (
-                choices,
-                verdict(
-                    predict(make_plan(config, model, device, choices, longest_example, equal_rows=equal_rows), device), device.free_bytes
-                ),
-            )
+            (choices, verdict(predict(make_plan(config, model, device, choices, longest_example), device), device.free_bytes))
             for choices in candidates
         ]
         best = next((pair for wanted in ("fits", "tight") for pair in judged if pair[1] == wanted), None)

@@ -22,13 +22,13 @@ from desktop_ft.core.memory.objectives import rows_per_example
 from desktop_ft.core.memory.plan import Plan
 from desktop_ft.core.memory.situation import Situation
 from desktop_ft.core.memory.suggestions import (
-    DORA_SPEED,
     OFFLOAD_SLOWDOWN,
     PAGED_SLOWDOWN,
     QLORA_SLOWDOWN,
     RECOMPUTATION_SLOWDOWN,
     SHORTEST_LENGTH,
     Suggestion,
+    without_dora,
 )
 
 FULL_TO_LORA_SPEED: Final = 0.8
@@ -102,14 +102,14 @@ def _bases(config: RunConfig, plan: Plan, choices: Choices, situation: Situation
     found = [(_AS_IT_IS, plan)]
     steps: list[_Step] = []
     if plan.use_dora:
-        steps.append(_Step("plain LoRA", {"method.use_dora": False}, 1, DORA_SPEED))
+        steps.append(_Step("plain LoRA", {"method.use_dora": False}, 1, without_dora(plan)))
     if plan.kind == "full":
         lora = {"method.kind": "lora", "method.use_dora": False, "training.learning_rate": default_rate("lora", config.objective.kind)}
         steps.append(_Step("LoRA", lora, 8, FULL_TO_LORA_SPEED))
         if situation.device.kind in BITSANDBYTES_DEVICES:
             steps.append(_Step("QLoRA", {**lora, "method.kind": "qlora"}, 10, FULL_TO_LORA_SPEED * QLORA_SLOWDOWN))
     if plan.kind == "lora" and situation.device.kind in BITSANDBYTES_DEVICES:
-        speed = QLORA_SLOWDOWN * (DORA_SPEED if plan.use_dora else 1)
+        speed = QLORA_SLOWDOWN * without_dora(plan)
         steps.append(_Step("the frozen model in 4 bit", {"method.kind": "qlora", "method.use_dora": False}, 4, speed))
     for step in steps:
         try:

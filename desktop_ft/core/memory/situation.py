@@ -38,7 +38,7 @@ class Situation:
 
     def choose(self, config: RunConfig) -> Choices:
         """Every ``auto`` that memory has a say in, decided as the run itself would."""
-        return choose(config, self.model, self.device, self.longest, equal_rows=self._has_equal_rows(config))
+        return choose(config, self.model, self.device, self.longest)
 
     def plan(self, config: RunConfig, choices: Choices) -> Plan:
         """The run as the memory sees it."""

@@ -24,6 +24,9 @@ RECOMPUTATION_SLOWDOWN: Final = 1.33
 """A step with every block recomputed costs a forward pass more: 4 of 3 (six against four products for LoRA is 1.5 at worst)."""
 DORA_SPEED: Final = 0.47
 """DoRA against LoRA, 8B on an H100 with stock PEFT: 2840 against 6055 tokens a second."""
+LEAN_DORA_SPEED: Final = 0.9
+"""The engine's own DoRA against LoRA: a step took 1.05 and 1.15 times as long on one CPU core (H 1024, 512 and 1024 tokens, float32,
+`benchmarks/dora_speed.py`; PEFT's 1.4 times in the same runs). Not measured on a GPU."""
 QLORA_SLOWDOWN: Final = 1.3
 """QLoRA against LoRA, 8B on an H100, two rows of 2048 tokens: 4656 against 6055 tokens a second (with four rows it is faster)."""
 PAGED_SLOWDOWN: Final = 1.1
@@ -54,6 +57,13 @@ class Suggestion:
     is_set: bool = False
 
 
+def without_dora(plan: Plan) -> float:
+    """Time of a step of plain LoRA over that of the plan's DoRA; 1.0 where it has none."""
+    if not plan.use_dora:
+        return 1.0
+    return LEAN_DORA_SPEED if plan.lean_dora else DORA_SPEED
+
+
 def changes_of(
     config: RunConfig,
     plan: Plan,
@@ -71,7 +81,7 @@ def changes_of(
 def _same_result(config: RunConfig, plan: Plan, choices: Choices, device: DeviceFacts) -> Iterator[Suggestion]:
     micro, whole, least = choices.micro_batch_size, config.training.global_batch_size, least_micro_batch(config)
     if plan.use_dora:
-        yield Suggestion({"method.use_dora": False}, "Plain LoRA instead of DoRA", 0, DORA_SPEED)
+        yield Suggestion({"method.use_dora": False}, "Plain LoRA instead of DoRA", 0, without_dora(plan))
     smaller = [size for size in range(least, micro) if whole % size == 0]
     if smaller:
         size = smaller[-1] if micro <= 2 else max((s for s in smaller if s <= micro // 2), default=smaller[-1])

@@ -36,6 +36,16 @@ def fill(layout: QBoxLayout, items: Iterable[Item]) -> None:
                 layout.addLayout(item)
 
 
+def clear(layout: QLayout) -> None:
+    """Take everything out of a layout and those in it, and let the widgets go; they are hidden at once, for Qt deletes them later."""
+    while (item := layout.takeAt(0)) is not None:
+        if (widget := item.widget()) is not None:
+            widget.hide()
+            widget.deleteLater()
+        elif (inner := item.layout()) is not None:
+            clear(inner)
+
+
 def row(*items: Item, gap: int = 8, pad: Pad = NO_PAD) -> QHBoxLayout:
     """Items side by side; ``gap`` and ``pad`` (left, top, right, bottom) in logical pixels."""
     layout = QHBoxLayout()

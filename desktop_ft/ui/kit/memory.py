@@ -10,7 +10,7 @@ from PySide6.QtGui import QBrush, QColor, QHelpEvent, QPainter, QPaintEvent, QPe
 from PySide6.QtWidgets import QGridLayout, QSizePolicy, QToolTip, QWidget
 
 from desktop_ft.ui.kit.fonts import em, font
-from desktop_ft.ui.kit.layout import rule
+from desktop_ft.ui.kit.layout import clear, rule
 from desktop_ft.ui.kit.text import GIB, Label, format_gib, number_label
 from desktop_ft.ui.kit.theme import theme, theme_manager
 
@@ -302,10 +302,7 @@ class MemoryList(QWidget):
             number.set_tone("2" if stale or outside else "")
 
     def _rebuild(self, parts: Sequence[MemoryPart]) -> None:
-        while (item := self._grid.takeAt(0)) is not None:
-            if (widget := item.widget()) is not None:
-                widget.hide()
-                widget.deleteLater()
+        clear(self._grid)
         self._labels = []
         line = 0
         for i, part in enumerate(parts):

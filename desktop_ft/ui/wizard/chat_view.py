@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from desktop_ft.ui.kit.icons import IconLabel
-from desktop_ft.ui.kit.layout import column, row
+from desktop_ft.ui.kit.layout import clear, column, row
 from desktop_ft.ui.kit.text import Label, format_number
 
 _MOST_CHARACTERS = 4000
@@ -29,10 +29,7 @@ class ChatView(QWidget):
 
     def set_messages(self, messages: Sequence[Mapping[str, str]]) -> None:
         """Show other turns."""
-        while (item := self._lines.takeAt(0)) is not None:
-            if (widget := item.widget()) is not None:
-                widget.hide()
-                widget.deleteLater()
+        clear(self._lines)
         for message in messages:
             self._lines.addWidget(self._turn(message["role"], message["content"]))
         self._lines.addStretch(1)

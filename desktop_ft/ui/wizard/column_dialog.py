@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, cast
 
 from PySide6.QtCore import QSize
-from PySide6.QtWidgets import QComboBox, QDialog, QLayout, QWidget
+from PySide6.QtWidgets import QComboBox, QDialog, QWidget
 
 from desktop_ft.core.config.objectives import ObjectiveName
 from desktop_ft.core.data.formats import roles_of
@@ -15,7 +15,7 @@ from desktop_ft.core.errors import DesktopFtError
 from desktop_ft.jobs.column_preview import ColumnPreview
 from desktop_ft.ui.kit.buttons import button
 from desktop_ft.ui.kit.fonts import em
-from desktop_ft.ui.kit.layout import VerticalScrollPage, column, frame, grid, row
+from desktop_ft.ui.kit.layout import VerticalScrollPage, clear, column, frame, grid, row
 from desktop_ft.ui.kit.text import Label
 from desktop_ft.ui.wizard.column_words import format_help, line_word, role_help
 from desktop_ft.ui.wizard.page import see_through
@@ -70,7 +70,7 @@ class PreviewList(QWidget):
         return [label.text() for label in self.findChildren(Label) if not label.isHidden()]
 
     def _clear(self) -> None:
-        _clear(self._lines)
+        clear(self._lines)
 
 
 class ColumnDialog(QDialog):
@@ -149,7 +149,7 @@ class ColumnDialog(QDialog):
 
     def _on_format_changed(self, *_: object) -> None:
         self._mapping |= self.mapping()
-        _clear(self._roles_grid)
+        clear(self._roles_grid)
         self.explained.setText(format_help(self.format_name()))
         needed, optional = roles_of(self.format_name())
         self.roles = {role: self._combo(role) for role in (*needed, *optional)}
@@ -180,13 +180,3 @@ class ColumnDialog(QDialog):
         self.use.set_reason(self._missing.text())
         if self._preview is not None:
             self._preview.ask(self.format_name(), self.mapping())
-
-
-def _clear(layout: QLayout) -> None:
-    """Take every widget out of a layout and of those in it."""
-    while (item := layout.takeAt(0)) is not None:
-        if (widget := item.widget()) is not None:
-            widget.hide()
-            widget.deleteLater()
-        if (inner := item.layout()) is not None:
-            _clear(inner)

@@ -12,7 +12,7 @@ from desktop_ft.core.data.fix_names import FIXES_OF, MALFORMED, MENDING
 from desktop_ft.jobs.data_facts import DataFacts
 from desktop_ft.ui.kit.buttons import Button, button
 from desktop_ft.ui.kit.icons import STATE_ICONS, IconLabel
-from desktop_ft.ui.kit.layout import column, row, rule
+from desktop_ft.ui.kit.layout import clear, column, row, rule
 from desktop_ft.ui.kit.text import Label, format_number
 
 CHECKS: Final = (
@@ -78,10 +78,7 @@ class FindingsView(QWidget):
 
     def _clear(self) -> None:
         self._captions = []
-        while (item := self._lines.takeAt(0)) is not None:
-            if (widget := item.widget()) is not None:
-                widget.hide()
-                widget.deleteLater()
+        clear(self._lines)
 
     def _finding(self, finding: Mapping[str, object], facts: DataFacts, longest_allowed: int) -> QWidget:
         code, num_rows = str(finding["code"]), cast("int", finding["num_rows"])

@@ -13,7 +13,7 @@ from desktop_ft.core.memory.terms import Verdict
 from desktop_ft.ui.kit.buttons import Button, button
 from desktop_ft.ui.kit.fonts import em
 from desktop_ft.ui.kit.icons import STATE_ICONS, IconLabel
-from desktop_ft.ui.kit.layout import column, row, rule
+from desktop_ft.ui.kit.layout import clear, column, row, rule
 from desktop_ft.ui.kit.text import GIB, ElidedLabel, Label, format_gib, format_number, number_label
 
 MOST: Final = 4
@@ -52,10 +52,7 @@ class FitList(QFrame):
         if shown == self._shown:
             return
         self._shown = shown
-        while (item := self._lines.takeAt(0)) is not None:
-            if (widget := item.widget()) is not None:
-                widget.hide()
-                widget.deleteLater()
+        clear(self._lines)
         self.buttons = []
         best = best_of(suggestions, bill)
         for at, suggestion in enumerate(suggestions):

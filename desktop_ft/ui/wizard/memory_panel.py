@@ -13,7 +13,7 @@ from desktop_ft.core.memory.limits import limits
 from desktop_ft.jobs.new_run_model import NewRunModel, PageName
 from desktop_ft.ui.kit.chips import VerdictChip
 from desktop_ft.ui.kit.fonts import em
-from desktop_ft.ui.kit.layout import VerticalScrollPage, column, frame, row, rule
+from desktop_ft.ui.kit.layout import VerticalScrollPage, clear, column, frame, row, rule
 from desktop_ft.ui.kit.memory import MemoryBar, MemoryList, MemoryPart
 from desktop_ft.ui.kit.text import GIB, ElidedLabel, Label, format_gib, format_number, number_label
 from desktop_ft.ui.kit.theme import theme_manager
@@ -42,10 +42,7 @@ class PairList(QWidget):
         if tuple(pairs) == self._pairs:
             return
         self._pairs = tuple(pairs)
-        while (item := self._lines.takeAt(0)) is not None:
-            if (widget := item.widget()) is not None:
-                widget.hide()
-                widget.deleteLater()
+        clear(self._lines)
         for words, fact in pairs:
             line = QWidget()
             line.setLayout(row((ElidedLabel(words, tone="2"), 1), number_label(fact, "2"), gap=8))

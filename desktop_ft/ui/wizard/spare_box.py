@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QVBoxLayout, QWidget
 from desktop_ft.core.memory.estimate import MemoryEstimate, Suggestion
 from desktop_ft.core.memory.limits import Limits
 from desktop_ft.ui.kit.buttons import Button, button
-from desktop_ft.ui.kit.layout import column, row
+from desktop_ft.ui.kit.layout import clear, column, row
 from desktop_ft.ui.kit.text import ElidedLabel, Label, format_gib, format_number
 
 MOST = 2
@@ -42,10 +42,7 @@ class SpareBox(QWidget):
         if shown == self._shown:
             return
         self._shown = shown
-        while (item := self._lines.takeAt(0)) is not None:
-            if (widget := item.widget()) is not None:
-                widget.hide()
-                widget.deleteLater()
+        clear(self._lines)
         self.buttons = []
         self.title.setText(self.tr("{0} are unused").format(unused) if ways else self.tr("Room for more"))
         for way in ways:
