@@ -32,7 +32,10 @@ def main() -> None:
         "hidden_size": sizes.hidden, "intermediate_size": sizes.hidden * 7 // 2, "num_hidden_layers": sizes.layers,
         "num_attention_heads": sizes.hidden // 64, "num_key_value_heads": max(1, sizes.hidden // 256), "vocab_size": 1024,
     })  # fmt: skip
-    base = LlamaForCausalLM(config).to(device, torch.bfloat16 if on_gpu else torch.float32)
+    torch.set_default_dtype(torch.bfloat16 if on_gpu else torch.float32)
+    with device:
+        base = LlamaForCausalLM(config)
+    torch.set_default_dtype(torch.float32)
     models = {
         "LoRA": _adapted(base, use_dora=False),
         "DoRA, PEFT": _adapted(base, use_dora=True),
