@@ -49,12 +49,21 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     os.close(config.stash[REAL_STDERR])
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What may take longest comes first, so that no process works on it alone at the end."""
+    items.sort(key=_time_limit, reverse=True)
+
+
+def _time_limit(item: pytest.Item) -> float:
+    """Seconds."""
+    marker = item.get_closest_marker("timeout")
+    return float(marker.args[0]) if marker is not None and marker.args else float(str(item.config.getini("timeout")))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[object]:
     """Ends a process whose test stands still with the interpreter's lock held, where no Python code can run to end it."""
-    marker = item.get_closest_marker("timeout")
-    seconds = float(marker.args[0]) if marker is not None and marker.args else float(str(item.config.getini("timeout")))
-    faulthandler.dump_traceback_later(seconds + HANG_GRACE_SECONDS, file=item.config.stash[REAL_STDERR], exit=True)
+    faulthandler.dump_traceback_later(_time_limit(item) + HANG_GRACE_SECONDS, file=item.config.stash[REAL_STDERR], exit=True)
     try:
         return (yield)
     finally:
