@@ -62,7 +62,6 @@ def window(qtbot: QtBot) -> Iterator[MainWindow]:
     qtbot.wait(50)
 
 
-@pytest.mark.real
 def test_from_the_model_page_to_the_merged_export(window: MainWindow, qtbot: QtBot) -> None:
     person = Person(qtbot)
     next_button = window.wizard.wizard.footer.next
